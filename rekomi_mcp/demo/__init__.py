@@ -1,0 +1,1 @@
+"""The owner's story, played against real server processes: `rekomi-mcp demo`."""

@@ -1,0 +1,1 @@
+"""Pure rules of the affiliate business: no input, no output, no clock."""

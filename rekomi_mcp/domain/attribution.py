@@ -1,0 +1,97 @@
+"""Which affiliate a sale belongs to, and why the others lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Evidence(StrEnum):
+    """What ties a sale to an affiliate."""
+
+    Subscription = "subscription"
+    """An earlier sale of the same subscription was theirs."""
+    Code = "code"
+    """Their code was redeemed on this sale."""
+    Customer = "customer"
+    """An earlier sale to the same customer was theirs."""
+    Lead = "lead"
+    """They brought a signup with the same e-mail address."""
+
+
+_STRENGTH = {Evidence.Subscription: 0, Evidence.Code: 1, Evidence.Customer: 2, Evidence.Lead: 3}
+"""Lowest first. An invoice of a bound subscription is never decided anew, so the subscription stands above the code."""
+
+
+NO_CLAIM = "no_claim"
+"""The reason when nobody had a claim at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An affiliate with a claim on the sale."""
+
+    evidence: Evidence
+    affiliate_id: str
+    program_id: str
+    reference: str
+    """The promotion code, subscription, customer or lead id the claim rests on."""
+    since: datetime | None = None
+    code_id: str | None = None
+    """Our code that was redeemed on this sale, or that won the customer in the first place."""
+    position: int = 0
+    """Among equals, the lowest wins: Stripe's order of discounts for codes, age for leads."""
+    obstacle: str | None = None
+    """Why this affiliate cannot earn now (`affiliate_paused`, `program_archived` …), None when nothing stands in the
+    way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    candidate: Candidate
+    won: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who won, by which evidence, and what became of everyone else."""
+
+    winner: Candidate | None
+    reason: str
+    """The rule that decided, or, when nobody won, why."""
+    verdicts: tuple[Verdict, ...]
+
+
+def decide(candidates: Sequence[Candidate]) -> Decision:
+    """Rank the claims on one sale; the order in which they are given does not matter."""
+    ranked = sorted(candidates, key=lambda c: (_STRENGTH[c.evidence], c.position, c.reference))
+    # A bound subscription is never decided anew: when its affiliate cannot earn, nobody else does.
+    bound = bool(ranked) and ranked[0].evidence is Evidence.Subscription
+    winner = next((c for c in (ranked[:1] if bound else ranked) if c.obstacle is None), None)
+    if bound and winner is not None:
+        winner = _own_code(winner, ranked) or winner
+    verdicts = tuple(Verdict(c, c is winner, _reason(c, winner, bound)) for c in ranked)
+    if winner is None:
+        return Decision(None, verdicts[0].reason if verdicts else NO_CLAIM, verdicts)
+    return Decision(winner, winner.evidence.value, verdicts)
+
+
+def _own_code(bound: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
+    """The bound affiliate's own code on this very sale: the same winner, by evidence an owner recognises."""
+    codes = (c for c in ranked if c.evidence is Evidence.Code and c.obstacle is None)
+    return next((c for c in codes if c.affiliate_id == bound.affiliate_id), None)
+
+
+def _reason(candidate: Candidate, winner: Candidate | None, bound: bool) -> str:
+    if candidate is winner:
+        return candidate.evidence.value
+    if candidate.obstacle is not None:
+        return candidate.obstacle
+    if winner is not None and candidate.affiliate_id == winner.affiliate_id:
+        return "same_affiliate"
+    if bound or winner is None:
+        return "subscription_already_bound"
+    if candidate.evidence is winner.evidence:
+        return f"later_{candidate.evidence.value}"
+    return f"weaker_than_{winner.evidence.value}"

@@ -1,0 +1,51 @@
+"""The ledger's arithmetic: what a sale adds to a balance, and what each step of a reversal takes away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rekomi_mcp.domain.commission import remaining_minor
+from rekomi_mcp.domain.sales import Reversal
+
+
+class EntryKind(StrEnum):
+    """Why a balance moved. Amounts are signed; the balance is their sum."""
+
+    Accrual = "accrual"
+    Reversal = "reversal"
+    Restoration = "restoration"
+    """A refund that failed gives back what it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry that a reversal causes: the way from one remaining commission to the next."""
+
+    reversal: Reversal
+    kind: EntryKind
+    amount_minor: int
+    remaining_minor: int
+
+
+def reversal_steps(
+    commission_minor: int, gross_minor: int, known_minor: Mapping[str, int], changes: Sequence[Reversal]
+) -> list[Step]:
+    """The entries that changed reversals cause, oldest change first.
+
+    Args:
+        commission_minor: what the sale earned before any reversal.
+        gross_minor: what the customer paid.
+        known_minor: what each reversal known so far takes away, by its id.
+        changes: reversals that are new or have another status or amount than in `known_minor`.
+    """
+    effective = dict(known_minor)
+    before = remaining_minor(commission_minor, gross_minor, sum(effective.values()))
+    steps: list[Step] = []
+    for change in sorted(changes, key=lambda r: (r.occurred_at, r.id)):
+        effective[change.id] = change.effective_minor
+        after = remaining_minor(commission_minor, gross_minor, sum(effective.values()))
+        if after != before:
+            kind = EntryKind.Reversal if after < before else EntryKind.Restoration
+            steps.append(Step(change, kind, after - before, after))
+        before = after
+    return steps

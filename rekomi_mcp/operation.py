@@ -1,0 +1,196 @@
+"""An operation: one thing the server can do, declared once.
+
+MCP tools, HTTP routes, OpenAPI, the command line's `call` and the test matrix are loops over these declarations, and the
+pipeline is the only code that runs them, so a gate that is declared is a gate that is enforced on every road in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from rekomi_mcp.domain.access import Caller, Gate, Role, Scope
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+
+class Input(BaseModel):
+    """Arguments of an operation: camelCase on the wire, anything undeclared refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class Output(BaseModel):
+    """An answer: camelCase on the wire. Optional fields default to null and are left out where bytes count."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="forbid"
+    )
+
+
+class Ticket(BaseModel):
+    """What a three-step operation commits before it calls Stripe, so that any process can finish it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject_id: str
+    """The row the call is about: with the operation's name it makes the call unique."""
+    account: str
+    """The Stripe account to call: a connected account's id or "self"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that changed, for the audit log. `before` and `after` must hold no secrets."""
+
+    entity_type: str
+    entity_id: str | None
+    before: BaseModel | None
+    after: BaseModel | None
+    action: str | None
+    """The audit action when it is not the operation's own."""
+    organization_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler may touch: its own organization's rows, the clock, and nothing else. Made only by the pipeline."""
+
+    session: Session
+    caller: Caller
+    now: datetime
+    mode: str
+    """`sandbox`, `test` or `live`: what kind of money this is."""
+    catalogue: Catalogue
+    changes: list[Change] = field(default_factory=list[Change])
+
+    @property
+    def organization_id(self) -> str:
+        return self.caller.organization_id
+
+    def changed(
+        self,
+        entity_type: str,
+        entity_id: str | None,
+        *,
+        before: BaseModel | None = None,
+        after: BaseModel | None = None,
+        action: str | None = None,
+        organization_id: str | None = None,
+    ) -> None:
+        """Note a change; the pipeline writes it to the audit log in the transaction of the change."""
+        self.changes.append(Change(entity_type, entity_id, before, after, action, organization_id))
+
+
+In = TypeVar("In", bound=Input)
+Out = TypeVar("Out", bound=Output)
+T = TypeVar("T", bound=Ticket)
+Reply = TypeVar("Reply")
+
+Handler = Callable[[Context, In], Out]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreeSteps(Generic[In, T, Reply, Out]):
+    """How an operation that writes to Stripe runs: no call to Stripe sits inside a transaction.
+
+    A crash between the steps is finished by the outbound sweep, with the same ticket and so the same idempotency key.
+    """
+
+    ticket: type[T]
+    prepare: Callable[[Context, In], T]
+    """A transaction: check everything, write the row as pending, return the ticket."""
+    call: Callable[[Any, T], Awaitable[Reply]]
+    """The request to Stripe, given the account's gateway. Must be repeatable: a second call finds the first one's work."""
+    confirm: Callable[[Context, T, Reply], Out]
+    """A transaction: make the row live."""
+    abandon: Callable[[Context, T], None]
+    """A transaction: Stripe said no, or was never reached; leave nothing behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an operation lives over HTTP. Path parameters are named as the input's fields are on the wire."""
+
+    method: str
+    path: str
+    aliases: tuple[str, ...] = ()
+    """Further paths of the same route, kept for callers of the documented API."""
+    status: int = 200
+    """204 sends no body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[In, Out]):
+    """One capability. `audit` names the audit action of a write; None marks a read."""
+
+    name: str
+    title: str
+    summary: str
+    """One sentence: what it does."""
+    usage: str
+    """When to use it, and when to use which sibling instead."""
+    toolset: str
+    input: type[In]
+    output: type[Out]
+    handler: Handler[In, Out] | None = None
+    """What a read or a write within our own store does; or else:"""
+    steps: ThreeSteps[In, Any, Any, Out] | None = None
+    """What a write that reaches Stripe does."""
+    route: Route | None
+    """None for the server's own operations, which no tool and no route exposes."""
+    scope: Scope
+    role: Role = Role.Viewer
+    gate: Gate = field(default_factory=Gate)
+    audit: str | None = None
+    destructive: bool = False
+    """True when what it takes away cannot be brought back by another operation."""
+    idempotent: bool = False
+    """True for a write whose repetition changes nothing more."""
+
+    def __post_init__(self) -> None:
+        assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
+        assert (self.handler is None) is not (self.steps is None), f"{self.name}: either a handler or three steps"
+        assert self.name.isidentifier(), self.name
+        assert self.route is None or self.route.path.startswith("/"), self.name
+
+    @property
+    def reads(self) -> bool:
+        return self.audit is None
+
+    @property
+    def exposed(self) -> bool:
+        return self.route is not None
+
+    @property
+    def calls_stripe(self) -> bool:
+        return self.steps is not None
+
+
+AnyOperation = Operation[Any, Any]
+
+
+class Catalogue:
+    """Every operation, by name; no two share a name or a route."""
+
+    def __init__(self, *operations: AnyOperation) -> None:
+        self._by_name = {operation.name: operation for operation in operations}
+        assert len(self._by_name) == len(operations), "two operations share a name"
+        routes = [(o.route.method, path) for o in operations if o.route for path in (o.route.path, *o.route.aliases)]
+        assert len(set(routes)) == len(routes), "two operations share a route"
+
+    def __iter__(self) -> Iterator[AnyOperation]:
+        return iter(self._by_name.values())
+
+    def exposed(self) -> Iterator[AnyOperation]:
+        """The operations that tools and routes offer."""
+        return (operation for operation in self if operation.exposed)
+
+    def get(self, name: str) -> AnyOperation | None:
+        return self._by_name.get(name)

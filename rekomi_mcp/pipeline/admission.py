@@ -1,0 +1,82 @@
+"""The gates before the handler, and the making of a handler's context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.access import Caller, scope_or_role_refusal
+from rekomi_mcp.domain.errors import RateLimited, Refusal
+from rekomi_mcp.domain.quota import Quota
+from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input
+from rekomi_mcp.pipeline import trail
+from rekomi_mcp.pipeline.arguments import parse_arguments
+from rekomi_mcp.pipeline.calls import Call, Origin
+from rekomi_mcp.pipeline.rate_limit import RateLimiter
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from rekomi_mcp.storage.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the pipeline needs of its surroundings."""
+
+    open_store: Callable[[], Store]
+    """Answers the store, opened the first time it is asked for."""
+    catalogue: Catalogue
+    stripe: Any
+    """The Stripe gateway: `account(id)` answers what a three-step operation calls."""
+    clock: Callable[[], datetime]
+    mode: str
+    """`sandbox`, `test` or `live`."""
+    rate_limiter: RateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An identified caller within its rate limit, at one moment."""
+
+    caller: Caller
+    now: datetime
+    quota: Quota | None
+
+
+class Gatekeeper:
+    """identify -> rate limit -> scope -> role -> plan -> validate"""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def admit(self, session: Session, call: Call) -> Admission:
+        """identify -> rate limit"""
+        now = self._deployment.clock()
+        caller = storage.identity.identify(session, call.credential, now)
+        return Admission(caller, now, self._deployment.rate_limiter.admit(caller))
+
+    def check(self, admission: Admission, call: Call) -> Input:
+        """scope -> role -> plan -> validate"""
+        operation, caller = call.operation, admission.caller
+        refusal = scope_or_role_refusal(caller, operation.scope, operation.role)
+        refusal = refusal or operation.gate.refusal(caller.standing, admission.now) or call.malformed
+        if refusal is not None:
+            raise refusal
+        return parse_arguments(operation, call.arguments)
+
+    def context(self, session: Session, admission: Admission) -> Context:
+        deployment = self._deployment
+        return Context(session, admission.caller, admission.now, deployment.mode, deployment.catalogue)
+
+    def audit_refusal(self, admission: Admission, operation: AnyOperation, origin: Origin, refusal: Refusal) -> None:
+        """Write the one line a refused write leaves."""
+        refusal.quota = admission.quota
+        if isinstance(refusal, RateLimited):
+            return
+        with self._deployment.open_store().writing() as session:
+            actor = trail.actor_of(admission.caller, origin)
+            trail.write_refusal(self.context(session, admission), operation, actor, refusal)

@@ -1,0 +1,102 @@
+"""Walk the road: admit a caller, run the operation in its transaction, remember and audit what it did.
+
+A read runs in one read-only transaction; a write in one writing transaction, after the gates. A refusal of a write rolls
+everything back and leaves one audit line. (A caller that was not identified has no organization to write it to, and one
+over its rate limit would only fill the log.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.access import Caller, Credential
+from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.pipeline import trail
+from rekomi_mcp.pipeline.admission import Deployment, Gatekeeper
+from rekomi_mcp.pipeline.calls import Answer, Call
+from rekomi_mcp.pipeline.replay import first_answer, key_of
+from rekomi_mcp.pipeline.three_steps import ThreeStepRunner
+
+T = TypeVar("T")
+
+THREADS = 10
+"""Operations in flight a process; one database connection each."""
+
+
+class Pipeline:
+    """Runs operations. The only code that calls a handler, and the only maker of a handler's context."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._gatekeeper = Gatekeeper(deployment)
+        self._three_steps = ThreeStepRunner(deployment, self._gatekeeper, self._in_thread)
+        self._threads = CapacityLimiter(THREADS)
+
+    async def execute(self, call: Call) -> Answer:
+        """Run one operation for one caller.
+
+        Raises:
+            Refusal: any of `domain.errors`; nothing was changed, apart from the refusal's audit line.
+        """
+        if call.operation.calls_stripe:
+            return await self._three_steps.execute(call)
+        run = self._read if call.operation.reads else self._write
+        return await self._in_thread(lambda: run(call))
+
+    async def identify(self, credential: Credential) -> Caller:
+        """Only the first step, for a transport that must answer 401 before it reads a request.
+
+        Raises:
+            Unauthenticated: the credential does not hold.
+        """
+        return await self._in_thread(lambda: self._identify(credential))
+
+    async def sweep_outbound(self, limit: int = 20) -> int:
+        """Finish writes to Stripe that a crash or a timeout left behind; answers how many were taken up."""
+        return await self._three_steps.sweep(limit)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+    def _identify(self, credential: Credential) -> Caller:
+        with self._deployment.open_store().reading() as session:
+            return storage.identity.identify(session, credential, self._deployment.clock())
+
+    def _read(self, call: Call) -> Answer:
+        handler = call.operation.handler
+        assert handler is not None
+        with self._deployment.open_store().reading() as session:
+            admission = self._gatekeeper.admit(session, call)
+            try:
+                request = self._gatekeeper.check(admission, call)
+                output = handler(self._gatekeeper.context(session, admission), request)
+            except Refusal as refusal:
+                refusal.quota = admission.quota
+                raise
+        return Answer(output.model_dump(mode="json"), quota=admission.quota)
+
+    def _write(self, call: Call) -> Answer:
+        handler = call.operation.handler
+        assert handler is not None
+        store, gatekeeper = self._deployment.open_store(), self._gatekeeper
+        with store.reading() as session:
+            admission = gatekeeper.admit(session, call)
+        try:
+            request = gatekeeper.check(admission, call)
+            with store.writing() as session:
+                context = gatekeeper.context(session, admission)
+                key = key_of(call, admission.caller, request)
+                if (first := first_answer(context, key)) is not None:
+                    return Answer(first, replayed=True, quota=admission.quota)
+                body = handler(context, request).model_dump(mode="json")
+                if key is not None:
+                    storage.idempotency.remember(session, key.organization_id, key.operation, key.key, body)
+                trail.write_changes(context, call.operation, trail.actor_of(admission.caller, call.origin))
+        except Refusal as refusal:
+            gatekeeper.audit_refusal(admission, call.operation, call.origin, refusal)
+            raise
+        return Answer(body, quota=admission.quota)

@@ -1,0 +1,129 @@
+"""Serve an app: MCP on stdio, or MCP, the HTTP facade and the Stripe webhook on one port."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rekomi_mcp import __version__
+from rekomi_mcp.app import App
+from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
+from rekomi_mcp.pipeline import Origin
+from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
+
+logger = logging.getLogger(__name__)
+
+BACKGROUND_DELAY_SECONDS = 2.0
+"""On stdio the client's first question is answered before the background work begins to load."""
+
+
+async def serve_stdio(app: App) -> None:
+    """Speak MCP on stdin and stdout until the client closes them."""
+    from mcp.server.stdio import stdio_server
+
+    settings = app.settings
+    token = settings.token.get_secret_value() if settings.token else None
+    credential: Credential = (
+        BearerToken(token, TokenKind.MCP) if token else LocalOwner(ActorType.MCP, settings.organization)
+    )
+
+    def identify(context: RequestContext) -> tuple[Credential, Origin]:
+        return credential, Origin(user_agent="stdio")
+
+    server = build_mcp_server(CATALOGUE, app.pipeline, identify, sandbox=settings.mode == "sandbox")
+    async with app.running(), anyio.create_task_group() as group:
+        group.start_soon(_background_after, app, BACKGROUND_DELAY_SECONDS)
+        async with stdio_server() as (read_stream, write_stream):
+            await server.run(read_stream, write_stream, server.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+async def _background_after(app: App, delay_seconds: float) -> None:
+    await anyio.sleep(delay_seconds)
+    async with app.background.running():
+        await anyio.sleep_forever()
+
+
+async def serve_http(app: App) -> None:
+    """Listen on the configured address until told to stop."""
+    import uvicorn
+
+    settings = app.settings
+    config = uvicorn.Config(
+        build_http_app(app), host=settings.host, port=settings.port, log_config=None, access_log=False, ws="none"
+    )
+    await uvicorn.Server(config).serve()
+
+
+def build_http_app(app: App) -> Starlette:
+    """The ASGI application. Its lifespan runs the background work, and on the sandbox links the sandbox's webhook."""
+    from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
+    from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
+    from rekomi_mcp.transports.openapi import describe_api
+    from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
+
+    settings, sandbox = app.settings, app.settings.mode == "sandbox"
+    server = build_mcp_server(CATALOGUE, app.pipeline, identify_http, sandbox=sandbox)
+    endpoint, sessions = build_mcp_endpoint(server, app.pipeline, settings)
+    webhook_secrets = settings.webhook_secrets
+    if app.sandbox.is_built_in and not webhook_secrets:
+        webhook_secrets = [f"whsec_{secrets.token_hex(24)}"]
+    described: dict[str, Any] = describe_api(CATALOGUE, settings.address, sandbox=sandbox)
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(described)
+
+    async def healthz(request: Request) -> Response:
+        return await _health(app)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with app.running(), sessions.run(), app.background.running():
+            if app.sandbox.is_built_in:
+                await app.sandbox.register_webhook(f"http://127.0.0.1:{settings.port}{PATH}", webhook_secrets[0])
+            yield
+
+    http_app = Starlette(
+        routes=[
+            Route("/mcp", endpoint),
+            build_stripe_webhook(
+                app.open_store, webhook_secrets, app.clock, settings.mode == "live", app.background.wake
+            ),
+            Route("/openapi.json", openapi),
+            Route("/healthz", healthz),
+            *build_routes(CATALOGUE, app.pipeline, settings.max_body_bytes),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+    http_app.router.redirect_slashes = False  # a path that is not quite right is answered in words
+    return http_app
+
+
+async def _health(app: App) -> Response:
+    """200 when the database answers; no secrets and nothing of any organization."""
+
+    def ask() -> None:
+        from sqlalchemy import text
+
+        with app.open_store().reading() as session:
+            session.connection().execute(text("SELECT 1"))
+
+    body = {"status": "ok", "version": __version__, "stripeMode": app.settings.mode}
+    try:
+        await to_thread.run_sync(ask)
+    except Exception:
+        logger.exception("the database does not answer")
+        return JSONResponse({**body, "status": "database_unavailable"}, status_code=503)
+    return JSONResponse(body)

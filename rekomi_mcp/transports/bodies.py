@@ -1,0 +1,62 @@
+"""Read request bodies within the limit, and make arguments of what a request says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from starlette.requests import Request
+
+from rekomi_mcp.domain.errors import InvalidInput, PayloadTooLarge
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The raw body.
+
+    Raises:
+        PayloadTooLarge: longer than the limit; no more of it is read than that.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes. Send less at a time.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def arguments_of(request: Request, limit_bytes: int) -> dict[str, Any]:
+    """A request's arguments: the path's, and the query's of a GET or DELETE or the JSON body's of a write.
+
+    Raises:
+        InvalidInput: not a JSON object, a query parameter given twice, or one that contradicts the path.
+    """
+    if request.method in ("GET", "HEAD", "DELETE"):
+        arguments = _query(request)
+    else:
+        arguments = _json_object(await read_body(request, limit_bytes))
+    for name, value in request.path_params.items():
+        if arguments.setdefault(name, value) != value:
+            raise InvalidInput(f"{name} is in the path already; leave it out or give the same.", field=name)
+    return arguments
+
+
+def _query(request: Request) -> dict[str, Any]:
+    pairs = request.query_params.multi_items()
+    arguments = dict(pairs)
+    if len(arguments) < len(pairs):
+        raise InvalidInput("A query parameter is given twice. Give each once.")
+    return arguments
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidInput("The body is not JSON. Send a JSON object.") from None
+    if not isinstance(parsed, dict):
+        raise InvalidInput("The body is JSON but not an object. Send a JSON object.")
+    return cast(dict[str, Any], parsed)

@@ -1,0 +1,1 @@
+"""What runs in the background: the inbox, the event poller, and the sweeps."""

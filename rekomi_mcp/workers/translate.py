@@ -1,0 +1,120 @@
+"""One Stripe event as facts, asking Stripe again only for what its payload lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from rekomi_mcp.domain.sales import Fact, Reversal, Sale, SaleReference, SaleSource
+from rekomi_mcp.gateways import stripe_facts as shapes
+from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event out of the inbox."""
+
+    id: str
+    type: str
+    api_version: str | None
+    created: datetime
+    payload: JsonObject
+    """The object the event is about."""
+
+    @property
+    def speaks_our_version(self) -> bool:
+        return self.api_version == API_VERSION
+
+
+async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collection[str]) -> list[Fact]:
+    """The facts one event brings.
+
+    Args:
+        known_payments: payment ids whose sale the store knows; for others of a refund Stripe is asked.
+
+    Raises:
+        Refusal: Stripe could not be asked, or knows nothing of the object.
+    """
+    translate = _TRANSLATORS[event.type]
+    facts = await translate(event, stripe)
+    unknown = {
+        fact.payment_intent_id
+        for fact in facts
+        if isinstance(fact, Reversal) and not any(p in known_payments for p in fact.payment_ids)
+    }
+    references = [await _sale_of(payment_id, event, stripe) for payment_id in sorted(filter(None, unknown))]
+    return [*(reference for reference in references if reference is not None), *facts]
+
+
+async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]:
+    session = event.payload if event.speaks_our_version else await stripe.checkout_session(event.payload["id"])
+    invoice_id = shapes.id_of(session.get("invoice"))
+    facts: list[Fact | None] = [shapes.session_subscription(session, event.id, event.created)]
+    if invoice_id is None:
+        facts.append(shapes.session_sale(session, event.id, event.created))
+    elif session.get("subscription") is None:
+        # The code was typed at the checkout; the invoice that documents it need not repeat it.
+        sale = shapes.invoice_sale(await stripe.invoice(invoice_id), event.id)
+        facts.append(sale and _with_codes(sale, shapes.promotion_codes(session.get("discounts"))))
+    return [fact for fact in facts if fact is not None]
+
+
+def _with_codes(sale: Sale, codes: tuple[str, ...]) -> Sale:
+    return replace(sale, promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))))
+
+
+async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
+    invoice = event.payload
+    if not event.speaks_our_version or shapes.has_unexpanded_discounts(invoice, "lines"):
+        invoice = await stripe.invoice(invoice["id"])
+    sale = shapes.invoice_sale(invoice, event.id)
+    return [sale] if sale is not None else []
+
+
+async def _subscription_created(event: Event, stripe: StripeAccount) -> list[Fact]:
+    subscription = event.payload
+    if not event.speaks_our_version or shapes.has_unexpanded_discounts(subscription, "items"):
+        subscription = await stripe.subscription(subscription["id"])
+    return [shapes.subscription_started(subscription, event.id)]
+
+
+async def _subscription_deleted(event: Event, stripe: StripeAccount) -> list[Fact]:
+    return [shapes.subscription_ended(event.payload, event.id, event.created)]
+
+
+async def _refund_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
+    refund = event.payload if event.speaks_our_version else await stripe.refund(event.payload["id"])
+    return [shapes.refund(refund, event.id, event.created)]
+
+
+async def _charge_refunded(event: Event, stripe: StripeAccount) -> list[Fact]:
+    # The event carries a running total; the single refunds are what can be counted once.
+    return [
+        shapes.refund(refund, event.id, event.created) for refund in await stripe.refunds_of_charge(event.payload["id"])
+    ]
+
+
+async def _sale_of(payment_id: str, event: Event, stripe: StripeAccount) -> SaleReference | None:
+    """Which invoice or checkout a refunded payment paid: a charge does not say."""
+    if (invoice_id := await stripe.invoice_of_payment(payment_id)) is not None:
+        return SaleReference(payment_id, SaleSource.Invoice, invoice_id, event.id)
+    if (session_id := await stripe.session_of_payment(payment_id)) is not None:
+        return SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event.id)
+    return None
+
+
+_TRANSLATORS: dict[str, Callable[[Event, StripeAccount], Awaitable[list[Fact]]]] = {
+    "charge.refunded": _charge_refunded,
+    "checkout.session.completed": _checkout_completed,
+    "customer.subscription.created": _subscription_created,
+    "customer.subscription.deleted": _subscription_deleted,
+    "invoice.paid": _invoice_paid,
+    "invoice.payment_succeeded": _invoice_paid,
+    "refund.created": _refund_changed,
+    "refund.failed": _refund_changed,
+    "refund.updated": _refund_changed,
+}

@@ -1,0 +1,82 @@
+"""Affiliates and their links."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from rekomi_mcp.storage.pages import Page, Window, newest_first
+from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow
+
+
+@dataclass(frozen=True, slots=True)
+class AffiliateFilter:
+    program_id: str | None = None
+    status: str | None = None
+    text: str | None = None
+    """Part of the name or e-mail address."""
+
+
+def get(session: Session, organization_id: str, affiliate_id: str) -> AffiliateRow | None:
+    row = session.get(AffiliateRow, affiliate_id)
+    return row if row is not None and row.organization_id == organization_id else None
+
+
+def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, AffiliateRow]:
+    if not (wanted := set(ids)):
+        return {}
+    query = select(AffiliateRow).where(
+        AffiliateRow.organization_id == organization_id, col(AffiliateRow.id).in_(wanted)
+    )
+    return {row.id: row for row in session.exec(query)}
+
+
+def names(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, str]:
+    """What to call each affiliate: the full name, or the e-mail address when there is none."""
+    if not (wanted := set(ids)):
+        return {}
+    query = select(AffiliateRow.id, AffiliateRow.full_name, AffiliateRow.email).where(
+        AffiliateRow.organization_id == organization_id, col(AffiliateRow.id).in_(wanted)
+    )
+    return {row_id: full_name or email for row_id, full_name, email in session.exec(query)}
+
+
+def statuses(session: Session, organization_id: str) -> dict[str, str]:
+    """Every affiliate's status, by id."""
+    query = select(AffiliateRow.id, AffiliateRow.status).where(AffiliateRow.organization_id == organization_id)
+    return dict(session.exec(query).all())
+
+
+def page(session: Session, organization_id: str, wanted: AffiliateFilter, window: Window) -> Page[AffiliateRow]:
+    query = select(AffiliateRow).where(AffiliateRow.organization_id == organization_id)
+    if wanted.program_id is not None:
+        query = query.where(AffiliateRow.program_id == wanted.program_id)
+    if wanted.status is not None:
+        query = query.where(AffiliateRow.status == wanted.status)
+    if wanted.text is not None:
+        query = query.where(col(AffiliateRow.search_key).contains(wanted.text.lower(), autoescape=True))
+    return newest_first(session, query, "affiliates", col(AffiliateRow.created_at), col(AffiliateRow.id), window)
+
+
+def links_of(session: Session, affiliate_ids: Iterable[str]) -> dict[str, list[AffiliateLinkRow]]:
+    """The links of these affiliates, default first."""
+    if not (wanted := set(affiliate_ids)):
+        return {}
+    query = (
+        select(AffiliateLinkRow)
+        .where(col(AffiliateLinkRow.affiliate_id).in_(wanted))
+        .order_by(col(AffiliateLinkRow.is_default).desc(), col(AffiliateLinkRow.id))
+    )
+    found: dict[str, list[AffiliateLinkRow]] = {}
+    for row in session.exec(query):
+        found.setdefault(row.affiliate_id, []).append(row)
+    return found
+
+
+def link_by_slug(session: Session, slug: str) -> AffiliateLinkRow | None:
+    """A link by its slug, of whichever organization: the caller must compare."""
+    return session.exec(select(AffiliateLinkRow).where(AffiliateLinkRow.slug == slug)).first()
+
+
+def taken_slugs(session: Session, slugs: Sequence[str]) -> set[str]:
+    return set(session.exec(select(AffiliateLinkRow.slug).where(col(AffiliateLinkRow.slug).in_(slugs))))

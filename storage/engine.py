@@ -1,0 +1,94 @@
+"""Open the store named by a URL, and hand out its transactions."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000")
+
+
+class Store:
+    """A database with two kinds of transaction: `reading()` sees one moment, `writing()` commits or leaves nothing.
+
+    On SQLite the two have connections of their own: readers never wait for the one writer, and cannot write. On
+    PostgreSQL both use one pool, and a reading transaction is read-only and repeatable.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _with_driver(_parsed(url))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = self._engine(pool_size=1 if self.is_sqlite else 10, begin="BEGIN IMMEDIATE")
+        self._reader = self._engine(pool_size=10, begin="BEGIN") if self.is_sqlite else self._postgres_reader()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that may write, for migrations."""
+        return self._writer
+
+    @contextmanager
+    def reading(self) -> Generator[Session]:
+        with Session(self._reader) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Generator[Session]:
+        with Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _engine(self, pool_size: int, begin: str) -> Engine:
+        options: dict[str, Any] = (
+            {"connect_args": {"check_same_thread": False, "timeout": 15}} if self.is_sqlite else {}
+        )
+        engine = create_engine(self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, **options)
+        if self.is_sqlite:
+            read_only = begin == "BEGIN"
+
+            def connected(connection: Any, _: object) -> None:
+                # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
+                connection.isolation_level = None
+                for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
+                    connection.execute(f"PRAGMA {pragma}")
+
+            def began(connection: Connection) -> None:
+                connection.exec_driver_sql(begin)
+
+            event.listen(engine, "connect", connected)
+            event.listen(engine, "begin", began)
+        return engine
+
+    def _postgres_reader(self) -> Engine:
+        return self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise ValueError("It is not a URL: write sqlite:////folder/rekomi.db or postgresql://user@host/name.") from None
+
+
+def _with_driver(url: URL) -> URL:
+    """Fill in the driver we ship, create a SQLite file's folder, and refuse what cannot work.
+
+    Raises:
+        ValueError: neither SQLite in a file nor PostgreSQL.
+    """
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ValueError("A SQLite store lives in a file: write sqlite:////folder/rekomi.db.")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return url.set(drivername="sqlite")
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise ValueError(f"The store must be SQLite or PostgreSQL, not {backend}.")

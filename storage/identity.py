@@ -1,0 +1,95 @@
+"""The first step of the road: from a credential to a caller bound to one organization."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from rekomi_mcp.domain.access import (
+    ActorType,
+    BearerToken,
+    Caller,
+    Credential,
+    LocalOwner,
+    Operator,
+    Plan,
+    Role,
+    Scope,
+    Standing,
+    SubscriptionStatus,
+    System,
+    TokenKind,
+)
+from rekomi_mcp.domain.errors import TokenExpired, TokenRevoked, Unauthenticated
+from rekomi_mcp.storage import organizations, tokens
+from rekomi_mcp.storage.tables import ApiTokenRow, OrganizationRow
+
+_ACTOR_OF_KIND = {TokenKind.LIVE: ActorType.API_KEY, TokenKind.MCP: ActorType.MCP}
+
+
+def identify(session: Session, credential: Credential, now: datetime) -> Caller:
+    """Resolve who is calling.
+
+    Raises:
+        Unauthenticated: no such token, of the wrong kind for this door, expired, revoked, or no organization here.
+    """
+    match credential:
+        case BearerToken():
+            return _bearer(session, credential, now)
+        case LocalOwner():
+            return _local_owner(session, credential)
+        case Operator():
+            standing = Standing(Plan.Enterprise, SubscriptionStatus.Active)
+            return Caller(ActorType.ADMIN, None, "", Scope.READ_WRITE, Role.Owner, standing)
+        case System():
+            row = organizations.get(session, credential.organization_id)
+            assert row is not None, "the server acts only for organizations it has read"
+            return _full_access(ActorType.SYSTEM, row)
+
+
+def _bearer(session: Session, credential: BearerToken, now: datetime) -> Caller:
+    wanted = credential.accepted
+    if not credential.text.startswith(wanted.value):
+        raise Unauthenticated(
+            f"Send a token that begins with {wanted.value} as `Authorization: Bearer {wanted.value}…`."
+        )
+    # The lookup is by digest of 256 random bits: what its timing could tell is of no use.
+    found = session.exec(
+        select(ApiTokenRow, OrganizationRow)
+        .join(OrganizationRow, col(OrganizationRow.id) == ApiTokenRow.organization_id)
+        .where(ApiTokenRow.sha256 == tokens.digest(credential.text), ApiTokenRow.kind == wanted.name)
+    ).first()
+    if found is None:
+        raise Unauthenticated("This token is not known here. Create one with `rekomi-mcp token create`.")
+    token, organization = found
+    if token.revoked_at is not None:
+        raise TokenRevoked("This token was revoked. Create another with `rekomi-mcp token create`.")
+    if token.expires_at is not None and token.expires_at <= now:
+        raise TokenExpired("This token has expired. Create another with `rekomi-mcp token create`.")
+    return Caller(
+        actor=_ACTOR_OF_KIND[wanted],
+        actor_id=token.id,
+        organization_id=organization.id,
+        scope=Scope(token.scope),
+        role=Role[token.role],
+        standing=organizations.standing(organization),
+        token_expires_at=token.expires_at,
+    )
+
+
+def _local_owner(session: Session, credential: LocalOwner) -> Caller:
+    if credential.organization_slug is not None:
+        row = organizations.by_slug(session, credential.organization_slug)
+        if row is None:
+            raise Unauthenticated("REKOMI_ORGANIZATION names no organization here. See `rekomi-mcp org list`.")
+        return _full_access(credential.actor, row)
+    everyone = organizations.everyone(session)
+    if len(everyone) != 1:
+        advice = (
+            "Run `rekomi-mcp init` first." if not everyone else "Set REKOMI_ORGANIZATION; see `rekomi-mcp org list`."
+        )
+        raise Unauthenticated(f"This data folder holds {len(everyone)} organizations, and no token was given. {advice}")
+    return _full_access(credential.actor, everyone[0])
+
+
+def _full_access(actor: ActorType, row: OrganizationRow) -> Caller:
+    return Caller(actor, None, row.id, Scope.READ_WRITE, Role.Owner, organizations.standing(row))

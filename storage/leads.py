@@ -1,0 +1,58 @@
+"""Leads: signups that tie an e-mail address to an affiliate before any money."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from rekomi_mcp.storage.pages import Page, Window, newest_first
+from rekomi_mcp.storage.tables import LeadRow
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFilter:
+    affiliate_id: str | None = None
+    program_id: str | None = None
+    email: str | None = None
+
+
+def of_affiliate(session: Session, organization_id: str, affiliate_id: str, email: str) -> LeadRow | None:
+    query = select(LeadRow).where(
+        LeadRow.organization_id == organization_id,
+        LeadRow.affiliate_id == affiliate_id,
+        LeadRow.email_key == email.lower(),
+    )
+    return session.exec(query).first()
+
+
+def by_external_id(session: Session, organization_id: str, external_event_id: str) -> LeadRow | None:
+    query = select(LeadRow).where(
+        LeadRow.organization_id == organization_id, LeadRow.external_event_id == external_event_id
+    )
+    return session.exec(query).first()
+
+
+def by_emails(session: Session, organization_id: str, emails: Iterable[str]) -> dict[str, list[LeadRow]]:
+    """Leads by lower-case address, oldest first."""
+    if not (wanted := {email.lower() for email in emails}):
+        return {}
+    query = (
+        select(LeadRow)
+        .where(LeadRow.organization_id == organization_id, col(LeadRow.email_key).in_(wanted))
+        .order_by(col(LeadRow.created_at), col(LeadRow.id))
+    )
+    found: dict[str, list[LeadRow]] = {}
+    for row in session.exec(query):
+        found.setdefault(row.email_key, []).append(row)
+    return found
+
+
+def page(session: Session, organization_id: str, wanted: LeadFilter, window: Window) -> Page[LeadRow]:
+    query = select(LeadRow).where(LeadRow.organization_id == organization_id)
+    if wanted.affiliate_id is not None:
+        query = query.where(LeadRow.affiliate_id == wanted.affiliate_id)
+    if wanted.program_id is not None:
+        query = query.where(LeadRow.program_id == wanted.program_id)
+    if wanted.email is not None:
+        query = query.where(LeadRow.email_key == wanted.email.lower())
+    return newest_first(session, query, "leads", col(LeadRow.created_at), col(LeadRow.id), window)

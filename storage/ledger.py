@@ -1,0 +1,100 @@
+"""The ledger: balances as sums of appended entries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col
+
+from rekomi_mcp.domain.payout import Balance
+from rekomi_mcp.storage.tables import LedgerEntryRow
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceFilter:
+    affiliate_ids: Sequence[str] | None = None
+    since: datetime | None = None
+    """Sales of a period only; what a balance owes from outside it still counts against it."""
+    until: datetime | None = None
+
+
+def balances(session: Session, organization_id: str, wanted: BalanceFilter, now: datetime) -> list[Balance]:
+    """Every balance that is not zero, by affiliate and currency.
+
+    With a period, what is available is the smaller of the period's sum and the whole balance: a debt from elsewhere is
+    netted, and money from elsewhere is not paid.
+    """
+    amount = col(LedgerEntryRow.amount_minor)
+    released = col(LedgerEntryRow.available_at) <= now
+    in_period = _in_period(wanted)
+    query = (
+        select_columns(
+            col(LedgerEntryRow.affiliate_id),
+            col(LedgerEntryRow.currency),
+            _sum(amount, released, in_period).label("available"),
+            _sum(amount, released, None).label("available_ever"),
+            _sum(amount, ~released, in_period).label("held"),
+            _sum(1, and_(released, col(LedgerEntryRow.kind) == "accrual"), in_period).label("released_sales"),
+            _sum(1, and_(~released, col(LedgerEntryRow.kind) == "accrual"), in_period).label("held_sales"),
+        )
+        .where(col(LedgerEntryRow.organization_id) == organization_id)
+        .group_by(col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
+        .order_by(col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
+    )
+    if wanted.affiliate_ids is not None:
+        query = query.where(col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids))
+    releases = _next_releases(session, organization_id, wanted, now)
+    found = [_balance(row, releases) for row in session.connection().execute(query)]
+    return [balance for balance in found if balance.available_minor or balance.held_minor]
+
+
+def _next_releases(
+    session: Session, organization_id: str, wanted: BalanceFilter, now: datetime
+) -> dict[tuple[str, str], datetime]:
+    """When the next part of what is held becomes available, by affiliate and currency; what was refunded is no part."""
+    conditions = [col(LedgerEntryRow.organization_id) == organization_id, col(LedgerEntryRow.available_at) > now]
+    if (period := _in_period(wanted)) is not None:
+        conditions.append(period)
+    if wanted.affiliate_ids is not None:
+        conditions.append(col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids))
+    key = (col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
+    held_sales = (
+        select_columns(*key, func.min(LedgerEntryRow.available_at).label("available_at"))
+        .where(*conditions)
+        .group_by(*key, col(LedgerEntryRow.conversion_id))
+        .having(func.sum(LedgerEntryRow.amount_minor) > 0)
+        .subquery()
+    )
+    query = select_columns(
+        held_sales.c.affiliate_id, held_sales.c.currency, func.min(held_sales.c.available_at).label("at")
+    ).group_by(held_sales.c.affiliate_id, held_sales.c.currency)
+    return {(row.affiliate_id, row.currency): row.at for row in session.connection().execute(query)}
+
+
+def _in_period(wanted: BalanceFilter) -> ColumnElement[bool] | None:
+    bounds: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        bounds.append(col(LedgerEntryRow.sold_at) >= wanted.since)
+    if wanted.until is not None:
+        bounds.append(col(LedgerEntryRow.sold_at) < wanted.until)
+    return and_(*bounds) if bounds else None
+
+
+def _sum(value: Any, condition: ColumnElement[bool], also: ColumnElement[bool] | None) -> ColumnElement[int]:
+    wanted = condition if also is None else and_(condition, also)
+    return func.coalesce(func.sum(case((wanted, value), else_=0)), 0)
+
+
+def _balance(row: Any, releases: dict[tuple[str, str], datetime]) -> Balance:
+    available = min(int(row.available), int(row.available_ever))
+    return Balance(
+        affiliate_id=row.affiliate_id,
+        currency=row.currency,
+        available_minor=available,
+        held_minor=int(row.held),
+        held_until=releases.get((row.affiliate_id, row.currency)),
+        sales=int(row.released_sales if available else row.held_sales),
+    )

@@ -1,0 +1,71 @@
+"""Organizations: the tenants, and which Stripe account is whose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from rekomi_mcp.domain.access import Plan, Standing, SubscriptionStatus
+from rekomi_mcp.storage.rows import add_missing
+from rekomi_mcp.storage.tables import AffiliateRow, DeploymentRow, OrganizationRow, ProgramRow
+
+OWN_ACCOUNT = "self"
+"""How the deployment's own Stripe account is written where connected accounts have their id."""
+
+
+def get(session: Session, organization_id: str) -> OrganizationRow | None:
+    return session.get(OrganizationRow, organization_id)
+
+
+def by_slug(session: Session, slug: str) -> OrganizationRow | None:
+    return session.exec(select(OrganizationRow).where(OrganizationRow.slug == slug)).first()
+
+
+def by_stripe_account(session: Session, account: str) -> OrganizationRow | None:
+    return session.exec(select(OrganizationRow).where(OrganizationRow.stripe_account == account)).first()
+
+
+def everyone(session: Session) -> Sequence[OrganizationRow]:
+    """All organizations, oldest first; for the operator only."""
+    return session.exec(
+        select(OrganizationRow).order_by(col(OrganizationRow.created_at), col(OrganizationRow.id))
+    ).all()
+
+
+def stripe_accounts(session: Session) -> Sequence[str]:
+    """The accounts whose events are ours to read."""
+    return [
+        account
+        for account in session.exec(
+            select(OrganizationRow.stripe_account)
+            .where(col(OrganizationRow.stripe_account).is_not(None))
+            .order_by(col(OrganizationRow.created_at), col(OrganizationRow.id))
+        )
+        if account is not None
+    ]
+
+
+def standing(row: OrganizationRow) -> Standing:
+    return Standing(Plan[row.plan_tier], SubscriptionStatus(row.subscription_status), row.trial_ends_at)
+
+
+def claim_mode(session: Session, mode: str) -> str:
+    """Stamp an empty database with the kind of money it holds; answer the kind it holds."""
+    add_missing(session, DeploymentRow, [{"id": 1, "mode": mode}])
+    return session.get_one(DeploymentRow, 1).mode
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    affiliates: int
+    programs: int
+
+
+def usage(session: Session, organization_id: str) -> Usage:
+    """How many affiliates and live programs an organization has."""
+    affiliates = select(func.count()).where(AffiliateRow.organization_id == organization_id)
+    programs = select(func.count()).where(
+        ProgramRow.organization_id == organization_id, col(ProgramRow.archived_at).is_(None)
+    )
+    return Usage(session.exec(affiliates).one(), session.exec(programs).one())

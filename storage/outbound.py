@@ -1,0 +1,128 @@
+"""Writes to Stripe that were committed here first: the record from which a crash is finished."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
+
+from rekomi_mcp.storage.tables import OutboundCallRow
+
+PENDING, DONE = "pending", "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call about to be made."""
+
+    organization_id: str
+    operation: str
+    subject_id: str
+    ticket: dict[str, Any]
+    actor: dict[str, Any]
+    idempotency_key: str | None
+    request_sha256: str
+
+
+def same_request(session: Session, organization_id: str, operation: str, request_sha256: str) -> OutboundCallRow | None:
+    """A call of the same request that is not finished, or is finished and whose answer nobody has received."""
+    query = select(OutboundCallRow).where(
+        OutboundCallRow.organization_id == organization_id,
+        OutboundCallRow.operation == operation,
+        OutboundCallRow.request_sha256 == request_sha256,
+        col(OutboundCallRow.delivered).is_(False),
+    )
+    return session.exec(query.order_by(col(OutboundCallRow.id).desc()).limit(1)).first()
+
+
+def open_call(session: Session, intent: Intent, now: datetime, sweep_after: datetime) -> OutboundCallRow:
+    """Record a call.
+
+    Args:
+        sweep_after: when the sweep may take it up, should this process not finish it.
+    """
+    session.exec(
+        delete(OutboundCallRow).where(
+            col(OutboundCallRow.operation) == intent.operation,
+            col(OutboundCallRow.subject_id) == intent.subject_id,
+            col(OutboundCallRow.state) == DONE,
+        )
+    )
+    row = OutboundCallRow(
+        organization_id=intent.organization_id,
+        operation=intent.operation,
+        subject_id=intent.subject_id,
+        ticket=intent.ticket,
+        actor=intent.actor,
+        idempotency_key=intent.idempotency_key,
+        request_sha256=intent.request_sha256,
+        state=PENDING,
+        next_attempt_at=sweep_after,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def close_call(session: Session, call_id: str) -> bool:
+    """Mark a pending call as done; False when another process was faster. Locks the call until the commit."""
+    result = session.exec(
+        update(OutboundCallRow)
+        .where(col(OutboundCallRow.id) == call_id, col(OutboundCallRow.state) == PENDING)
+        .values(state=DONE)
+    )
+    return result.rowcount == 1
+
+
+def store_response(session: Session, call_id: str, response: dict[str, Any], *, delivered: bool) -> None:
+    """Keep a finished call's answer, and whether somebody is there to receive it."""
+    session.exec(
+        update(OutboundCallRow).where(col(OutboundCallRow.id) == call_id).values(response=response, delivered=delivered)
+    )
+
+
+def get(session: Session, call_id: str) -> OutboundCallRow | None:
+    return session.get(OutboundCallRow, call_id)
+
+
+def drop_call(session: Session, call_id: str) -> bool:
+    """Remove a pending call that must not be made; False when it is done or gone."""
+    result = session.exec(
+        delete(OutboundCallRow).where(col(OutboundCallRow.id) == call_id, col(OutboundCallRow.state) == PENDING)
+    )
+    return result.rowcount == 1
+
+
+def take_due(session: Session, now: datetime, lease_until: datetime, limit: int) -> Sequence[OutboundCallRow]:
+    """Calls that nobody finished, taken for one more attempt: no other sweeper sees them until the lease ends."""
+    query = (
+        select(OutboundCallRow)
+        .where(OutboundCallRow.state == PENDING, OutboundCallRow.next_attempt_at <= now)
+        .order_by(col(OutboundCallRow.next_attempt_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.exec(query).all()
+    for row in rows:
+        row.attempts += 1
+        row.next_attempt_at = lease_until
+    return rows
+
+
+def note_error(session: Session, call_id: str, error: str) -> None:
+    session.exec(
+        update(OutboundCallRow)
+        .where(col(OutboundCallRow.id) == call_id, col(OutboundCallRow.state) == PENDING)
+        .values(last_error=error)
+    )
+
+
+def purge(session: Session, older_than: datetime) -> int:
+    """Drop finished calls past their retention; answers how many."""
+    result = session.exec(
+        delete(OutboundCallRow).where(col(OutboundCallRow.state) == DONE, col(OutboundCallRow.created_at) < older_than)
+    )
+    return result.rowcount

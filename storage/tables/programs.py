@@ -1,0 +1,170 @@
+"""What brands offer and who sells it: programs, affiliates, their links, coupons, codes and leads."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from rekomi_mcp.storage.columns import Row, UtcDateTime
+from rekomi_mcp.storage.ids import new_id
+
+LIVE_CODE = text("status IN ('Pending', 'Active')")
+"""The codes whose text is taken."""
+
+
+class ProgramRow(Row, table=True):
+    __table_args__ = (
+        UniqueConstraint("organization_id", "slug"),
+        Index("program_newest_first", "organization_id", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    name: str
+    slug: str
+    description: str | None = None
+    terms_url: str | None = None
+    is_active: bool = True
+    commission_type: str
+    commission_value: int
+    commission_currency: str | None = None
+    commission_model: str
+    cookie_window_days: int
+    recurring_months: int | None = None
+    recurring_delay_invoices: int
+    attribution_model: str
+    auto_approve: bool
+    custom_domain: str | None = None
+    custom_domain_verified: bool = False
+    network_visibility: str
+    is_publicly_discoverable: bool
+    terms_version: int = 1
+    """Raised whenever what an affiliate earns changes; every conversion copies the version it was made under."""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class AffiliateRow(Row, table=True):
+    __table_args__ = (
+        UniqueConstraint("program_id", "email_key"),
+        Index("affiliate_newest_first", "organization_id", "created_at", "id"),
+        Index("affiliate_of_program", "organization_id", "program_id", "created_at", "id"),
+        Index("affiliate_by_status", "organization_id", "status", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    program_id: str = Field(foreign_key="program.id")
+    email: str
+    email_key: str
+    """The address in lower case: one affiliate a program has one address."""
+    full_name: str
+    search_key: str
+    """Name and address in lower case, for the free-text filter."""
+    status: str
+    commission_type: str | None = None
+    commission_value: int | None = None
+    commission_currency: str | None = None
+    tags: list[str] = Field(default_factory=list, sa_type=JSON)
+    notes: str | None = None
+    source: str
+    reject_reason: str | None = None
+    applied_at: datetime = Field(sa_type=UtcDateTime)
+    approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AffiliateLinkRow(Row, table=True):
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    affiliate_id: str = Field(foreign_key="affiliate.id", index=True)
+    slug: str = Field(unique=True)
+    """Unique in the whole deployment: a link names no organization."""
+    custom_alias: str | None = None
+    is_default: bool
+    format: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CampaignCouponRow(Row, table=True):
+    """A discount that affiliates' codes give; one Stripe coupon."""
+
+    __table_args__ = (
+        Index("campaign_coupon_newest_first", "organization_id", "created_at", "id"),
+        Index("campaign_coupon_of_program", "organization_id", "program_id", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    program_id: str = Field(foreign_key="program.id")
+    name: str
+    discount_type: str
+    discount_value: int
+    """Basis points for PercentOff, minor units of discount_currency for AmountOff."""
+    discount_currency: str | None = None
+    duration: str
+    duration_in_months: int | None = None
+    max_redemptions_per_code: int | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    allow_affiliate_self_mint: bool
+    overrides_click_attribution: bool
+    status: str
+    stripe_coupon_id: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class AffiliateCodeRow(Row, table=True):
+    """A code that names one affiliate at the till; one Stripe promotion code. Never deleted: it keeps its past."""
+
+    __table_args__ = (
+        Index(
+            "affiliate_code_live_text",
+            "organization_id",
+            "code",
+            unique=True,
+            sqlite_where=LIVE_CODE,
+            postgresql_where=LIVE_CODE,
+        ),
+        UniqueConstraint("organization_id", "stripe_promotion_code_id"),
+        Index("affiliate_code_newest_first", "organization_id", "created_at", "id"),
+        Index("affiliate_code_of_affiliate", "organization_id", "affiliate_id", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    affiliate_id: str = Field(foreign_key="affiliate.id")
+    program_id: str = Field(foreign_key="program.id")
+    campaign_coupon_id: str = Field(foreign_key="campaign_coupon.id", index=True)
+    code: str
+    status: str
+    commission_type: str | None = None
+    commission_value: int | None = None
+    commission_currency: str | None = None
+    max_redemptions: int | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    first_order_only: bool = False
+    minimum_amount: int | None = Field(default=None, sa_type=BigInteger)
+    minimum_amount_currency: str | None = None
+    stripe_promotion_code_id: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    deactivated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class LeadRow(Row, table=True):
+    """A signup tied to an affiliate before any money: it earns nothing and never counts as a sale."""
+
+    __table_args__ = (
+        UniqueConstraint("organization_id", "affiliate_id", "email_key"),
+        UniqueConstraint("organization_id", "external_event_id"),
+        Index("lead_by_email", "organization_id", "email_key", "created_at"),
+        Index("lead_newest_first", "organization_id", "created_at", "id"),
+        Index("lead_of_affiliate", "organization_id", "affiliate_id", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    program_id: str = Field(foreign_key="program.id")
+    affiliate_id: str = Field(foreign_key="affiliate.id")
+    email: str
+    email_key: str
+    name: str | None = None
+    source: str
+    external_event_id: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,78 @@
+"""The generated parts of the documents: `python -m tests.documents` writes them, a test checks that they are fresh."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import SecretStr
+
+from rekomi_mcp.cli.call import markdown_table
+from rekomi_mcp.domain import errors
+from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def settings_table() -> str:
+    rows = ["| setting | meaning | default |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {field.description}{_choices(field.annotation)} | {default} |")
+    rows.append(
+        "| `REKOMI_SETTINGS_FILE` | File of `REKOMI_NAME=value` lines; the environment goes before it. | unset |"
+    )
+    return "\n".join(rows)
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is UnionType or annotation is SecretStr:
+        return ""
+    return f" One of {', '.join(get_args(annotation))}." if get_origin(annotation) is Literal else ""
+
+
+def refusals() -> list[type[Refusal]]:
+    """Every class of refusal, by status and code."""
+    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, Refusal) and c is not Refusal]
+    return sorted(classes, key=lambda c: (c.status, c.code))
+
+
+def errors_table() -> str:
+    rows = ["| status | error | meaning |", "|---|---|---|"]
+    rows += [f"| {c.status} | `{c.code}` | {_meaning(c)} |" for c in refusals()]
+    rows.append("| 500 | `internal_error` | The server failed; nothing was changed, and its log says why. |")
+    return "\n".join(rows)
+
+
+def _meaning(refusal: type[Refusal]) -> str:
+    return inspect.cleandoc(refusal.__dict__.get("__doc__") or "").replace("\n", " ")
+
+
+GENERATED: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"tools": markdown_table, "settings": settings_table},
+    "docs/errors.md": {"errors": errors_table},
+}
+
+
+def rendered(document: str) -> str:
+    """The document with its generated parts made anew."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for name, make in GENERATED[document].items():
+        before, found, rest = text.partition(f"<!-- generated: {name} -->\n")
+        _, also_found, after = rest.partition(f"<!-- end: {name} -->")
+        assert found and also_found, f"{document} has no place for {name}"
+        text = f"{before}{found}{make()}\n{also_found}{after}"
+    return text
+
+
+def main() -> None:
+    for document in GENERATED:
+        (ROOT / document).write_text(rendered(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The store's two kinds of transaction: reading sees one moment and cannot write, writing is all or nothing."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import func, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session, select
+
+from rekomi_mcp.storage.engine import Store
+from rekomi_mcp.storage.tables import PollCursorRow
+from tests.storage.support import at
+
+
+def cursors(session: Session) -> int:
+    return session.exec(select(func.count()).select_from(PollCursorRow)).one()
+
+
+def add_cursor(store: Store, account: str) -> None:
+    with store.writing() as session:
+        session.add(PollCursorRow(account=account, read_until=at(0)))
+
+
+def test_a_reading_session_cannot_write(store: Store) -> None:
+    with store.reading() as session:
+        session.add(PollCursorRow(account="self", read_until=at(0)))
+        with pytest.raises(DBAPIError, match=r"read-only|readonly"):
+            session.flush()
+        session.rollback()
+    with store.reading() as session:
+        assert cursors(session) == 0
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM poll_cursor", "DROP TABLE poll_cursor", "CREATE TABLE t (x int)"])
+def test_a_reading_connection_cannot_change_anything_by_plain_sql(store: Store, statement: str) -> None:
+    with store.reading() as session:
+        with pytest.raises(DBAPIError, match=r"read-only|readonly"):
+            session.connection().execute(text(statement))
+        session.rollback()
+
+
+def test_a_reading_session_sees_one_moment(store: Store) -> None:
+    with store.reading() as session:
+        before = cursors(session)
+        add_cursor(store, "acct_1")
+        assert cursors(session) == before
+    with store.reading() as session:
+        assert cursors(session) == before + 1
+
+
+def test_a_writing_session_that_fails_leaves_nothing(store: Store) -> None:
+    def fail() -> None:
+        with store.writing() as session:
+            session.add(PollCursorRow(account="acct_1", read_until=at(0)))
+            session.flush()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    with store.reading() as session:
+        assert cursors(session) == 0
+
+
+def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
+    with store.writing() as writing:
+        writing.add(PollCursorRow(account="acct_1", read_until=at(0)))
+        writing.flush()
+        with store.reading() as reading:
+            assert cursors(reading) == 0
+
+
+def test_two_writers_at_once_both_write(store: Store) -> None:
+    with store.writing() as session:
+        session.add(PollCursorRow(account="acct_1", read_until=at(0)))
+        session.flush()
+        second = Thread(target=add_cursor, args=(store, "acct_2"))
+        second.start()
+    second.join(timeout=20)
+    with store.reading() as session:
+        assert cursors(session) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u@localhost/db", "oracle://x"]
+)
+def test_what_cannot_hold_the_store_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"SQLite"):
+        Store(url)
+
+
+def test_an_address_that_is_none_is_refused_as_other_wrong_addresses_are() -> None:
+    with pytest.raises(ValueError):
+        Store("rekomi.db")
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_a_postgresql_address_gets_the_driver_we_ship(scheme: str) -> None:
+    store = Store(f"{scheme}://user:word@localhost/rekomi")
+    assert store.url.drivername == "postgresql+psycopg"
+    assert not store.is_sqlite
+    store.close()
+
+
+def test_a_sqlite_file_gets_a_folder_that_others_cannot_read(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    Store(f"sqlite:///{folder / 'rekomi.db'}").close()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("reads_only", [False, True])
+def test_sqlite_runs_with_the_settings_that_keep_data_safe(tmp_path: Path, reads_only: bool) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'rekomi.db'}")
+    with store.reading() if reads_only else store.writing() as session:
+        found = {
+            name: session.connection().execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
+        }
+    store.close()
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 15000,
+        "query_only": int(reads_only),
+    }
+
+
+def test_times_come_back_in_utc_to_the_microsecond(store: Store) -> None:
+    wanted = at(90, microseconds=123456)
+    with store.writing() as session:
+        session.add(PollCursorRow(account="acct_1", read_until=wanted))
+    with store.reading() as session:
+        row = session.get_one(PollCursorRow, "acct_1")
+        assert row.read_until == wanted
+        assert str(row.read_until.tzinfo) == "UTC"
+
+
+def test_a_time_without_a_zone_never_reaches_the_store(store: Store) -> None:
+    naive = at(0).replace(tzinfo=None)
+    with store.writing() as session:
+        session.add(PollCursorRow(account="acct_1", read_until=naive))
+        with pytest.raises(Exception, match="without a zone"):
+            session.flush()
+        session.rollback()

@@ -1,0 +1,212 @@
+"""Migrations: what they build is what the tables declare, on both databases, however many servers start at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import SQLModel
+
+from rekomi_mcp.storage import organizations
+from rekomi_mcp.storage.engine import Store
+from rekomi_mcp.storage.migrate import HEAD, migrate, revision
+from tests.storage.support import overlapping, together
+from tests.support.databases import create_database
+
+PARTIAL = "affiliate_code_live_text"
+"""The unique index over live codes only."""
+
+
+def config(connection: Connection | None = None) -> Config:
+    found = Config()
+    found.set_main_option("script_location", "rekomi_mcp.storage:migrations")
+    found.attributes["connection"] = connection
+    return found
+
+
+def declared(store: Store) -> None:
+    """Build the schema from the tables themselves, without a migration."""
+    SQLModel.metadata.create_all(store.engine)
+
+
+def schema(store: Store) -> dict[str, Any]:
+    """Everything the database says about its tables, in a form that can be compared."""
+    inspector = inspect(store.engine)
+
+    def ordered(rows: list[Any]) -> list[Any]:
+        return sorted(({**row} for row in rows), key=repr)
+
+    return {
+        table: {
+            "columns": [
+                (c["name"], repr(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)
+            ],
+            "primary key": inspector.get_pk_constraint(table)["constrained_columns"],
+            "foreign keys": ordered(inspector.get_foreign_keys(table)),
+            "unique": ordered(inspector.get_unique_constraints(table)),
+            "checks": ordered(inspector.get_check_constraints(table)),
+            "indexes": [indexed(index) for index in ordered(inspector.get_indexes(table))],
+        }
+        for table in sorted(inspector.get_table_names())
+        if table != "alembic_version"
+    }
+
+
+def indexed(index: dict[str, Any]) -> tuple[str, list[str], bool, str]:
+    """An index as (name, columns, unique, condition)."""
+    options: dict[str, Any] = index.get("dialect_options", {})
+    condition = next((str(value) for name, value in options.items() if name.endswith("_where")), "")
+    return str(index["name"]), index["column_names"], bool(index["unique"]), condition
+
+
+def test_an_empty_database_becomes_exactly_the_declared_schema(empty_store: Store) -> None:
+    assert migrate(empty_store) is True
+    with empty_store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+        assert revision(connection) == HEAD
+
+
+def test_migrated_and_declared_databases_are_the_same_to_the_last_index(
+    empty_store: Store, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Store(
+        f"sqlite:///{tmp_path_factory.mktemp('declared') / 'declared.db'}"
+        if empty_store.is_sqlite
+        else create_database(request.getfixturevalue("postgres"))
+    )
+    migrate(empty_store)
+    declared(other)
+    migrated, wanted = schema(empty_store), schema(other)
+    other.close()
+    assert migrated.keys() == wanted.keys()
+    for table in wanted:
+        assert migrated[table] == wanted[table], table
+
+
+def test_every_declared_index_is_there_with_its_columns_and_its_condition(empty_store: Store) -> None:
+    migrate(empty_store)
+    found = {index[0]: index for table in schema(empty_store).values() for index in table["indexes"]}
+    for table in SQLModel.metadata.tables.values():
+        for index in table.indexes:
+            assert found[str(index.name)][1:3] == ([c.name for c in index.columns], index.unique), index.name
+    partial = found[PARTIAL]
+    assert partial[2] is True
+    assert {"Pending", "Active", "status"} <= set(re.findall(r"\w+", partial[3]))
+    assert [name for name, index in found.items() if index[3]] == [PARTIAL]
+
+
+def test_the_head_known_at_the_start_is_alembics_only_head() -> None:
+    assert ScriptDirectory.from_config(config()).get_heads() == [HEAD]
+
+
+def test_migrating_again_does_nothing(empty_store: Store) -> None:
+    assert migrate(empty_store) is True
+    before = schema(empty_store)
+    assert migrate(empty_store) is False
+    assert schema(empty_store) == before
+
+
+def test_going_down_to_the_base_leaves_no_table_and_up_again_brings_all_back(empty_store: Store) -> None:
+    migrate(empty_store)
+    before = schema(empty_store)
+    with empty_store.engine.begin() as connection:
+        command.downgrade(config(connection), "base")
+    assert schema(empty_store) == {}
+    assert migrate(empty_store) is True
+    assert schema(empty_store) == before
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_store: Store) -> None:
+    in_the_way = "ledger_entry"
+    with empty_store.engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {in_the_way} (x integer)"))
+    with pytest.raises(SQLAlchemyError):
+        migrate(empty_store)
+    assert inspect(empty_store.engine).get_table_names() == [in_the_way]
+    with empty_store.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {in_the_way}"))
+    assert migrate(empty_store) is True
+
+
+def test_servers_that_start_together_on_an_empty_database_all_succeed(empty_database: str) -> None:
+    def start(_: int) -> bool:
+        store = Store(empty_database)
+        try:
+            return migrate(store)
+        finally:
+            store.close()
+
+    assert sorted(together(6, start)) == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_processes_that_start_together_on_an_empty_file_all_succeed(empty_database: str) -> None:
+    code = "import sys; from rekomi_mcp.storage import engine, migrate; migrate.migrate(engine.Store(sys.argv[1]))"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, empty_database], env=dict(os.environ), stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    failures = [process.communicate(timeout=60)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * 3, failures
+
+
+def test_servers_that_stamp_an_empty_database_together_all_succeed(empty_store: Store) -> None:
+    migrate(empty_store)
+    held = overlapping(
+        empty_store,
+        lambda session: organizations.claim_mode(session, "test"),
+        lambda session: organizations.claim_mode(session, "live"),
+    )
+    assert held == "test"
+
+
+def kinds(store: Store) -> dict[str, list[tuple[str, str, bool]]]:
+    """Each table's columns as (name, kind of type, nullable), in words that both databases share."""
+    inspector = inspect(store.engine)
+    return {
+        table: [
+            (str(c["name"]), type(c["type"].as_generic()).__name__, bool(c["nullable"]))
+            for c in inspector.get_columns(table)
+        ]
+        for table in inspector.get_table_names()
+    }
+
+
+def test_both_databases_have_the_same_columns(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    stores = [
+        Store(create_database(postgres)),
+        Store(f"sqlite:///{tmp_path_factory.mktemp('columns') / 'columns.db'}"),
+    ]
+    for store in stores:
+        migrate(store)
+    one, other = map(kinds, stores)
+    for store in stores:
+        store.close()
+    assert one == other
+    assert set(one) - {"alembic_version"} == set(SQLModel.metadata.tables)
+
+
+def test_every_time_keeps_its_zone_on_postgresql(postgres: str) -> None:
+    store = Store(create_database(postgres))
+    migrate(store)
+    inspector = inspect(store.engine)
+    naive = [
+        f"{table}.{column['name']}"
+        for table in inspector.get_table_names()
+        for column in inspector.get_columns(table)
+        if getattr(column["type"], "timezone", None) is False
+    ]
+    store.close()
+    assert naive == []

@@ -1,0 +1,1 @@
+"""What tests share: databases, a populated world, callers on both transports."""

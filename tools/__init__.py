@@ -1,0 +1,67 @@
+"""What the server can do: one file a subject, one declaration an operation, and the catalogue of them all."""
+
+from rekomi_mcp.operation import Catalogue
+from rekomi_mcp.tools.administration import (
+    CREATE_ORGANIZATION,
+    CREATE_TOKEN,
+    LIST_ORGANIZATIONS,
+    LIST_TOKENS,
+    REVOKE_TOKEN,
+    UPDATE_ORGANIZATION,
+)
+from rekomi_mcp.tools.affiliate_codes import DEACTIVATE_AFFILIATE_CODE, LIST_AFFILIATE_CODES
+from rekomi_mcp.tools.affiliates import (
+    APPROVE_AFFILIATE,
+    CREATE_AFFILIATE,
+    GET_AFFILIATE,
+    LIST_AFFILIATES,
+    REJECT_AFFILIATE,
+    UPDATE_AFFILIATE,
+)
+from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
+from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
+from rekomi_mcp.tools.campaign_coupons import ARCHIVE_CAMPAIGN_COUPON, CREATE_CAMPAIGN_COUPON, LIST_CAMPAIGN_COUPONS
+from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
+from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
+from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
+from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
+from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
+from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
+from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
+
+CATALOGUE = Catalogue(
+    WHOAMI,
+    GET_ORGANIZATION,
+    GET_BILLING_STATE,
+    CREATE_PROGRAM,
+    LIST_PROGRAMS,
+    GET_PROGRAM,
+    UPDATE_PROGRAM,
+    ARCHIVE_PROGRAM,
+    CREATE_AFFILIATE,
+    LIST_AFFILIATES,
+    GET_AFFILIATE,
+    UPDATE_AFFILIATE,
+    APPROVE_AFFILIATE,
+    REJECT_AFFILIATE,
+    CREATE_CAMPAIGN_COUPON,
+    LIST_CAMPAIGN_COUPONS,
+    ARCHIVE_CAMPAIGN_COUPON,
+    MINT_AFFILIATE_CODE,
+    LIST_AFFILIATE_CODES,
+    DEACTIVATE_AFFILIATE_CODE,
+    RECORD_LEAD,
+    LIST_LEADS,
+    LIST_CONVERSIONS,
+    GET_CONVERSION,
+    EXPLAIN_ATTRIBUTION,
+    RUN_PAYOUT_PREVIEW,
+    LIST_AUDIT_LOG,
+    CREATE_ORGANIZATION,
+    UPDATE_ORGANIZATION,
+    LIST_ORGANIZATIONS,
+    CREATE_TOKEN,
+    LIST_TOKENS,
+    REVOKE_TOKEN,
+    INGEST_STRIPE_EVENTS,
+)

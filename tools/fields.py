@@ -1,0 +1,104 @@
+"""Argument and answer types that many operations share."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from rekomi_mcp.domain import slugs
+from rekomi_mcp.domain.errors import InvalidInput
+from rekomi_mcp.domain.money import SUPPORTED_CURRENCIES
+from rekomi_mcp.domain.paging import DEFAULT_TAKE, MAX_TAKE
+from rekomi_mcp.domain.text import clean
+from rekomi_mcp.operation import Input, Output
+
+Mode = Literal["sandbox", "test", "live"]
+
+
+def _currency(text: str) -> str:
+    code = text.strip().upper()
+    if code not in SUPPORTED_CURRENCIES:
+        known = ", ".join(SUPPORTED_CURRENCIES)
+        raise PydanticCustomError("unsupported_currency", "must be one of {known}", {"known": known})
+    return code
+
+
+def _email(text: str) -> str:
+    address = text.strip()
+    name, at, host = address.rpartition("@")
+    if not (at and name and "." in host.strip(".") and len(address) <= 254) or any(c.isspace() for c in address):
+        raise PydanticCustomError("email", "must be an e-mail address, for example sarah@example.com")
+    return address
+
+
+def _moment(value: object) -> object:
+    """Accept a date for its first moment, and take a time without a zone as UTC."""
+    if isinstance(value, str) and len(value) == 10:
+        try:
+            return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+        except ValueError:
+            raise PydanticCustomError("moment", "must be a date or time, for example 2026-03-01T12:00:00Z") from None
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def require_order(since: datetime | None, until: datetime | None) -> None:
+    """Refuse a span that ends before it begins.
+
+    Raises:
+        InvalidInput: naming `since`.
+    """
+    if since is not None and until is not None and since >= until:
+        raise InvalidInput("since must be before until.", field="since")
+
+
+def _slug(text: str) -> str:
+    if not slugs.is_valid(text):
+        raise PydanticCustomError("slug", "must be 3 to 64 of a-z, 0-9 and inner dashes, for example sarah-lee")
+    return text
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or any(c.isspace() for c in text):
+        raise PydanticCustomError("url", "must be a web address that begins with https://")
+    return text
+
+
+Slug = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "pattern": slugs.SLUG_PATTERN})]
+Currency = Annotated[str, AfterValidator(_currency), Field(examples=["USD"])]
+"""A supported ISO 4217 code, upper case."""
+Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
+Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
+"""A time: ISO 8601, UTC when it has no zone; a date alone is its first moment."""
+WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
+Name = Annotated[str, AfterValidator(clean), StringConstraints(min_length=1, max_length=120)]
+"""One line of visible text."""
+Line = Annotated[str, AfterValidator(clean), StringConstraints(max_length=500)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""An id of ours."""
+StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+"""An id of Stripe's, which may be longer."""
+
+
+class ListInput(Input):
+    """Arguments every list takes."""
+
+    take: int = Field(default=DEFAULT_TAKE, ge=1, le=MAX_TAKE, description="How many to return at most.")
+    cursor: str | None = Field(
+        default=None, max_length=500, description="nextCursor of the previous page; leave out for the first page."
+    )
+
+
+Item = TypeVar("Item", bound=Output)
+
+
+class ListOutput(Output, Generic[Item]):
+    """The envelope of every list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(default=None, description="Pass as cursor for the next page; null on the last.")
+    has_more: bool

@@ -1,0 +1,173 @@
+"""Leads: signups that tie a customer to an affiliate before any money."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain import codes
+from rekomi_mcp.domain.access import Role, Scope
+from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound
+from rekomi_mcp.operation import Context, Input, Operation, Output, Route
+from rekomi_mcp.tools import lookups
+from rekomi_mcp.tools.fields import Email, Id, ListInput, ListOutput, Name
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.tables import AffiliateRow, LeadRow
+
+
+class LeadOutput(Output):
+    id: str
+    affiliate_id: str
+    affiliate_name: str
+    program_id: str
+    email: str
+    name: str | None = Field(default=None, description="As the customer wrote it.")
+    source: Literal["Api", "Stripe"]
+    external_event_id: str | None = None
+    created_at: datetime
+
+
+class LeadList(ListOutput[LeadOutput]):
+    """One page of leads."""
+
+
+class RecordedLead(LeadOutput):
+    deduped: bool = Field(description="True when the lead was known already and nothing was added.")
+
+
+def _values(row: LeadRow, affiliate_name: str) -> dict[str, object]:
+    return {**row.model_dump(exclude={"organization_id", "email_key"}), "affiliate_name": affiliate_name}
+
+
+class RecordLeadInput(Input):
+    email: Email = Field(description="The customer's; a later sale with it is credited to the affiliate.")
+    affiliate_id: Id | None = Field(default=None, description="Who brought the customer; or give a slug or a code.")
+    affiliate_slug: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="The slug of the affiliate's link."
+    )
+    code: Annotated[str, StringConstraints(max_length=100)] | None = Field(
+        default=None, description="One of the affiliate's live codes."
+    )
+    program_id: Id | None = Field(default=None, description="To check that the affiliate is of this program.")
+    name: Name | None = Field(default=None, description="The customer's name.")
+    external_event_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Your own id of the signup: the same id is recorded once."
+    )
+
+
+def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
+    affiliate = _affiliate(context, request)
+    if request.program_id is not None and request.program_id != affiliate.program_id:
+        raise NotFound("This program has no such affiliate.", field="programId")
+    lookups.require_approved(affiliate, field="affiliateId")
+    known = _known(context, request, affiliate)
+    row = known or storage.tables.LeadRow(
+        organization_id=context.organization_id,
+        program_id=affiliate.program_id,
+        affiliate_id=affiliate.id,
+        email=request.email,
+        email_key=request.email.lower(),
+        name=request.name,
+        source="Api",
+        external_event_id=request.external_event_id,
+        created_at=context.now,
+    )
+    if known is None and not storage.rows.add_unique(context.session, row):
+        raise IdempotencyConflict("This lead was recorded at the same moment. Look at list_leads.", field="email")
+    name = affiliate.full_name or affiliate.email
+    answer = RecordedLead.model_validate({**_values(row, name), "deduped": known is not None})
+    context.changed("lead", row.id, after=answer)
+    return answer
+
+
+def _affiliate(context: Context, request: RecordLeadInput) -> AffiliateRow:
+    given = [name for name in ("affiliate_id", "affiliate_slug", "code") if getattr(request, name) is not None]
+    if len(given) != 1:
+        raise InvalidInput(
+            "Name the affiliate by exactly one of affiliateId, affiliateSlug and code.", field="affiliateId"
+        )
+    session, organization_id = context.session, context.organization_id
+    if request.affiliate_id is not None:
+        return lookups.affiliate(context, request.affiliate_id)
+    if request.affiliate_slug is not None:
+        link = storage.affiliates.link_by_slug(session, request.affiliate_slug.lower())
+        if link is None or link.organization_id != organization_id:
+            raise NotFound("No affiliate link has this slug. See the links in list_affiliates.", field="affiliateSlug")
+        return lookups.affiliate(context, link.affiliate_id)
+    row = storage.codes.live_by_text(session, organization_id, codes.normalise(request.code or ""))
+    if row is None:
+        raise NotFound("No live code has this text. See list_affiliate_codes.", field="code")
+    return lookups.affiliate(context, row.affiliate_id)
+
+
+def _known(context: Context, request: RecordLeadInput, affiliate: AffiliateRow) -> LeadRow | None:
+    """The same signup, recorded before.
+
+    Raises:
+        IdempotencyConflict: the external id was used for somebody else.
+    """
+    if request.external_event_id is not None:
+        row = storage.leads.by_external_id(context.session, context.organization_id, request.external_event_id)
+        if row is not None and (row.affiliate_id, row.email_key) != (affiliate.id, request.email.lower()):
+            raise IdempotencyConflict(
+                "This externalEventId was used for another lead. Use the id of this signup.", field="externalEventId"
+            )
+        if row is not None:
+            return row
+    return storage.leads.of_affiliate(context.session, context.organization_id, affiliate.id, request.email)
+
+
+class ListLeadsInput(ListInput):
+    affiliate_id: Id | None = Field(default=None, description="Only this affiliate's.")
+    program_id: Id | None = Field(default=None, description="Only this program's.")
+    email: Email | None = Field(default=None, description="Only this customer's.")
+
+
+def _list(context: Context, request: ListLeadsInput) -> LeadList:
+    if request.affiliate_id is not None:
+        lookups.affiliate(context, request.affiliate_id)
+    if request.program_id is not None:
+        lookups.program(context, request.program_id)
+    wanted = storage.leads.LeadFilter(request.affiliate_id, request.program_id, request.email)
+    window = storage.pages.Window(request.take, request.cursor)
+    page = storage.leads.page(context.session, context.organization_id, wanted, window)
+    names = storage.affiliates.names(context.session, context.organization_id, (r.affiliate_id for r in page.rows))
+    return LeadList(
+        items=[LeadOutput.model_validate(_values(row, names[row.affiliate_id])) for row in page.rows],
+        next_cursor=page.next_cursor,
+        has_more=page.next_cursor is not None,
+    )
+
+
+RECORD_LEAD = Operation(
+    name="record_lead",
+    title="Record lead",
+    summary="Tie a customer's e-mail address to an affiliate before any purchase; a later sale with it is credited.",
+    usage="For signups without money. It earns nothing by itself; signups through Stripe are recorded without it.",
+    toolset="sales",
+    input=RecordLeadInput,
+    output=RecordedLead,
+    handler=_record,
+    route=Route("POST", "/api/v1/leads", status=201),
+    scope=Scope.READ_WRITE,
+    role=Role.Manager,
+    audit="lead.recorded",
+    idempotent=True,
+)
+
+LIST_LEADS = Operation(
+    name="list_leads",
+    title="List leads",
+    summary="List signups that are tied to an affiliate, newest first.",
+    usage="Leads are not sales; for sales use list_conversions.",
+    toolset="sales",
+    input=ListLeadsInput,
+    output=LeadList,
+    handler=_list,
+    route=Route("GET", "/api/v1/leads"),
+    scope=Scope.READ,
+)
