@@ -99,9 +99,10 @@ def purge(session: Session, older_than: datetime) -> int:
     return result.rowcount
 
 
-def read_until(session: Session, account: str) -> datetime | None:
-    row = session.get(PollCursorRow, account)
-    return row.read_until if row else None
+def begin_reading(session: Session, account: str, now: datetime) -> datetime:
+    """How far the account's events have been read; `now` when nobody has begun."""
+    add_missing(session, PollCursorRow, [{"account": account, "read_until": now}])
+    return session.get_one(PollCursorRow, account).read_until
 
 
 def set_read_until(session: Session, account: str, at: datetime) -> None:

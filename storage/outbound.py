@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from rekomi_mcp.storage.tables import OutboundCallRow
 
@@ -26,15 +26,44 @@ class Intent:
     request_sha256: str
 
 
-def same_request(session: Session, organization_id: str, operation: str, request_sha256: str) -> OutboundCallRow | None:
-    """A call of the same request that is not finished, or is finished and whose answer nobody has received."""
+def same_request(
+    session: Session, organization_id: str, operation: str, request_sha256: str, key: str | None
+) -> OutboundCallRow | None:
+    """A call of the same request that is not finished, or is finished and whose answer nobody has received.
+
+    Args:
+        key: the request's idempotency key; calls of other keys are other requests. Without one any call will do.
+    """
     query = select(OutboundCallRow).where(
         OutboundCallRow.organization_id == organization_id,
         OutboundCallRow.operation == operation,
         OutboundCallRow.request_sha256 == request_sha256,
         col(OutboundCallRow.delivered).is_(False),
     )
+    if key is not None:
+        own_or_nobodys = or_(col(OutboundCallRow.idempotency_key).is_(None), OutboundCallRow.idempotency_key == key)
+        query = query.where(own_or_nobodys).order_by(col(OutboundCallRow.idempotency_key).is_(None))
     return session.exec(query.order_by(col(OutboundCallRow.id).desc()).limit(1)).first()
+
+
+def join(row: OutboundCallRow, key: str | None) -> None:
+    """Note that one more request takes up this call; a key makes it its own."""
+    row.attempts += 1
+    row.idempotency_key = row.idempotency_key or key
+
+
+def note_delivered(session: Session, organization_id: str, operation: str, key: str) -> None:
+    """The answer kept under this key has been received."""
+    session.exec(
+        update(OutboundCallRow)
+        .where(
+            col(OutboundCallRow.organization_id) == organization_id,
+            col(OutboundCallRow.operation) == operation,
+            col(OutboundCallRow.idempotency_key) == key,
+            col(OutboundCallRow.state) == DONE,
+        )
+        .values(delivered=True)
+    )
 
 
 def open_call(session: Session, intent: Intent, now: datetime, sweep_after: datetime) -> OutboundCallRow:
@@ -59,6 +88,7 @@ def open_call(session: Session, intent: Intent, now: datetime, sweep_after: date
         idempotency_key=intent.idempotency_key,
         request_sha256=intent.request_sha256,
         state=PENDING,
+        attempts=1,
         next_attempt_at=sweep_after,
         created_at=now,
     )
@@ -75,13 +105,6 @@ def close_call(session: Session, call_id: str) -> bool:
         .values(state=DONE)
     )
     return result.rowcount == 1
-
-
-def store_response(session: Session, call_id: str, response: dict[str, Any], *, delivered: bool) -> None:
-    """Keep a finished call's answer, and whether somebody is there to receive it."""
-    session.exec(
-        update(OutboundCallRow).where(col(OutboundCallRow.id) == call_id).values(response=response, delivered=delivered)
-    )
 
 
 def get(session: Session, call_id: str) -> OutboundCallRow | None:

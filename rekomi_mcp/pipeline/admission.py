@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,18 @@ class Gatekeeper:
         deployment = self._deployment
         return Context(session, admission.caller, admission.now, deployment.mode, deployment.catalogue)
 
+    @contextmanager
+    def writing(self, admission: Admission) -> Generator[Context]:
+        """A writing transaction, one at a time an organization: what a handler has read stays true until it commits."""
+        with self._deployment.open_store().writing() as session:
+            if admission.caller.organization_id:
+                storage.audit.lock_chain(session, admission.caller.organization_id)
+            yield self.context(session, admission)
+
     def audit_refusal(self, admission: Admission, operation: AnyOperation, origin: Origin, refusal: Refusal) -> None:
         """Write the one line a refused write leaves."""
         refusal.quota = admission.quota
         if isinstance(refusal, RateLimited):
             return
-        with self._deployment.open_store().writing() as session:
-            actor = trail.actor_of(admission.caller, origin)
-            trail.write_refusal(self.context(session, admission), operation, actor, refusal)
+        with self.writing(admission) as context:
+            trail.write_refusal(context, operation, trail.actor_of(admission.caller, origin), refusal)

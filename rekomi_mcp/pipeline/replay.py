@@ -42,14 +42,12 @@ def digest_of(request: Input) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def first_answer(context: Context, key: Key | None) -> dict[str, Any] | None:
+def first_answer(context: Context, key: Key) -> dict[str, Any] | None:
     """The first answer to this key; None when this call is the first, or the first still waits for Stripe.
 
     Raises:
         IdempotencyConflict: the key was used with other arguments.
     """
-    if key is None:
-        return None
     record = storage.idempotency.claim(context.session, key, context.now)
     if record is None:
         return None

@@ -1,8 +1,9 @@
 """Walk the road: admit a caller, run the operation in its transaction, remember and audit what it did.
 
-A read runs in one read-only transaction; a write in one writing transaction, after the gates. A refusal of a write rolls
-everything back and leaves one audit line. (A caller that was not identified has no organization to write it to, and one
-over its rate limit would only fill the log.)
+A read runs in one read-only transaction; a write in one writing transaction, after the gates, and an organization's writes
+run one after the other: what a handler has read stays true until it commits. A refusal of a write rolls everything back
+and leaves one audit line. (A caller that was not identified has no organization to write it to, and one over its rate
+limit would only fill the log.)
 """
 
 from __future__ import annotations
@@ -82,19 +83,18 @@ class Pipeline:
     def _write(self, call: Call) -> Answer:
         handler = call.operation.handler
         assert handler is not None
-        store, gatekeeper = self._deployment.open_store(), self._gatekeeper
-        with store.reading() as session:
+        gatekeeper = self._gatekeeper
+        with self._deployment.open_store().reading() as session:
             admission = gatekeeper.admit(session, call)
         try:
             request = gatekeeper.check(admission, call)
-            with store.writing() as session:
-                context = gatekeeper.context(session, admission)
+            with gatekeeper.writing(admission) as context:
                 key = key_of(call, admission.caller, request)
-                if (first := first_answer(context, key)) is not None:
+                if key is not None and (first := first_answer(context, key)) is not None:
                     return Answer(first, replayed=True, quota=admission.quota)
                 body = handler(context, request).model_dump(mode="json")
                 if key is not None:
-                    storage.idempotency.remember(session, key.organization_id, key.operation, key.key, body)
+                    storage.idempotency.remember(context.session, key.organization_id, key.operation, key.key, body)
                 trail.write_changes(context, call.operation, trail.actor_of(admission.caller, call.origin))
         except Refusal as refusal:
             gatekeeper.audit_refusal(admission, call.operation, call.origin, refusal)

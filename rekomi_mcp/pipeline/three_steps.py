@@ -35,6 +35,11 @@ T = TypeVar("T")
 SWEEP_AFTER = timedelta(seconds=90)
 """How long the process that began a call has it to itself; longer than the gateway's own timeout and retries."""
 
+NOT_REACHED_THIS_TIME = (
+    "Stripe could not be reached this time, and whether an earlier attempt did is not known yet. The server finds out and "
+    "finishes this by itself; look at the list in a few minutes, or repeat the same request."
+)
+
 
 class InThread(Protocol):
     """Runs database work off the event loop."""
@@ -52,9 +57,6 @@ class OpenCall:
     ticket: Ticket
     admission: Admission
     actor: Actor
-    idempotency_key: str | None
-    first_attempt: bool
-    """False when an earlier attempt may have reached Stripe."""
     swept: bool = False
     """True when nobody waits for the answer."""
 
@@ -83,6 +85,8 @@ class ThreeStepRunner:
                 await self._finish(opened)
             except Refusal as refusal:
                 logger.warning("%s left unfinished in Stripe: %s", opened.operation.name, refusal.code)
+            except Exception:
+                logger.exception("%s of %s failed", opened.operation.name, opened.ticket.subject_id)
         return len(calls)
 
     async def _finish(self, opened: OpenCall) -> Answer:
@@ -90,21 +94,21 @@ class ThreeStepRunner:
         try:
             reply = await opened.steps.call(account, opened.ticket)
         except Refusal as refusal:
-            await self._in_thread(partial(self._leave, opened, refusal))
-            raise
+            raise await self._in_thread(partial(self._leave, opened, refusal)) from refusal
         return await self._in_thread(lambda: self._confirm(opened, reply))
 
     def _prepare(self, call: Call) -> OpenCall | Answer:
-        store, gatekeeper = self._deployment.open_store(), self._gatekeeper
-        with store.reading() as session:
+        gatekeeper = self._gatekeeper
+        with self._deployment.open_store().reading() as session:
             admission = gatekeeper.admit(session, call)
         actor = trail.actor_of(admission.caller, call.origin)
         try:
             request = gatekeeper.check(admission, call)
-            with store.writing() as session:
-                context = gatekeeper.context(session, admission)
+            with gatekeeper.writing(admission) as context:
                 key = key_of(call, admission.caller, request)
-                if (first := first_answer(context, key)) is not None:
+                if key is not None and (first := first_answer(context, key)) is not None:
+                    assert key is not None
+                    storage.outbound.note_delivered(context.session, key.organization_id, key.operation, key.key)
                     return Answer(first, replayed=True, quota=admission.quota)
                 return self._open(context, admission, actor, call, request)
         except Refusal as refusal:
@@ -117,15 +121,16 @@ class ThreeStepRunner:
         """A call for this request: a new one, or one of the same request that was left unfinished or unanswered."""
         steps, operation = call.operation.steps, call.operation
         assert steps is not None
-        session, organization_id = context.session, context.organization_id
+        session, organization_id, key = context.session, context.organization_id, call.idempotency_key
         digest = digest_of(request)
-        earlier = storage.outbound.same_request(session, organization_id, operation.name, digest)
-        if earlier is not None and earlier.response is not None:
-            earlier.delivered = True
-            self._remember(session, organization_id, operation, {call.idempotency_key}, earlier.response)
-            return Answer(earlier.response, replayed=True, quota=admission.quota)
-        row, ticket = earlier, None
-        if row is None:
+        row, ticket = storage.outbound.same_request(session, organization_id, operation.name, digest, key), None
+        if row is not None:
+            storage.outbound.join(row, key)
+            if row.response is not None:
+                row.delivered = True
+                self._remember(session, row, row.response)
+                return Answer(row.response, replayed=True, quota=admission.quota)
+        else:
             ticket = steps.prepare(context, request)
             intent = storage.outbound.Intent(
                 organization_id=organization_id,
@@ -133,7 +138,7 @@ class ThreeStepRunner:
                 subject_id=ticket.subject_id,
                 ticket=ticket.model_dump(mode="json"),
                 actor=dataclasses.asdict(actor),
-                idempotency_key=call.idempotency_key,
+                idempotency_key=key,
                 request_sha256=digest,
             )
             row = storage.outbound.open_call(session, intent, context.now, context.now + SWEEP_AFTER)
@@ -144,57 +149,48 @@ class ThreeStepRunner:
             ticket=ticket or steps.ticket.model_validate(row.ticket),
             admission=admission,
             actor=actor,
-            idempotency_key=call.idempotency_key,
-            first_attempt=earlier is None,
         )
 
     def _confirm(self, opened: OpenCall, reply: Any) -> Answer:
-        with self._deployment.open_store().writing() as session:
+        with self._gatekeeper.writing(opened.admission) as context:
+            session = context.session
             won = storage.outbound.close_call(session, opened.id)
             row = storage.outbound.get(session, opened.id)
             if row is None or not (won or row.response):
                 raise Conflict("This request was given up by another process. Look at the list, then try again.")
-            context = self._gatekeeper.context(session, opened.admission)
-            keys = {opened.idempotency_key, row.idempotency_key}
             if won:
-                body = opened.steps.confirm(context, opened.ticket, reply).model_dump(mode="json")
+                row.response = opened.steps.confirm(context, opened.ticket, reply).model_dump(mode="json")
                 trail.write_changes(context, opened.operation, opened.actor)
-            else:  # another process was faster: its answer is the answer
-                body = row.response or {}
-            storage.outbound.store_response(session, opened.id, body, delivered=row.delivered or not opened.swept)
-            self._remember(session, context.organization_id, opened.operation, keys, body)
+            body = row.response or {}  # when another process was faster, its answer
+            row.delivered = row.delivered or not opened.swept
+            self._remember(session, row, body)
         return Answer(body, quota=opened.admission.quota)
 
-    def _remember(
-        self,
-        session: Session,
-        organization_id: str,
-        operation: AnyOperation,
-        keys: set[str | None],
-        body: dict[str, Any],
-    ) -> None:
-        """Keep the answer under every key that asked for it."""
-        for key in keys - {None}:
-            storage.idempotency.remember(session, organization_id, operation.name, str(key), body)
+    def _remember(self, session: Session, row: OutboundCallRow, body: dict[str, Any]) -> None:
+        """Keep the answer for the key that asked for it."""
+        if row.idempotency_key is not None:
+            storage.idempotency.remember(session, row.organization_id, row.operation, row.idempotency_key, body)
 
-    def _leave(self, opened: OpenCall, refusal: Refusal) -> None:
-        """After a refusal: undo the first step when Stripe holds nothing for certain, else leave it to the sweep."""
-        refusal.quota = opened.admission.quota
-        # Not being reached, or not being let in, says nothing about what an earlier attempt did.
-        says_nothing = isinstance(refusal, StripeUnavailable | StripeMisconfigured) and not opened.first_attempt
-        unknown = says_nothing or isinstance(refusal, StripeTimeout)
-        with self._deployment.open_store().writing() as session:
-            context = self._gatekeeper.context(session, opened.admission)
+    def _leave(self, opened: OpenCall, refusal: Refusal) -> Refusal:
+        """Undo the first step when Stripe holds nothing for certain, else leave it to the sweep; answers what to say."""
+        with self._gatekeeper.writing(opened.admission) as context:
+            session = context.session
+            row = storage.outbound.get(session, opened.id)
+            others_tried = row is not None and row.attempts > 1
+            if others_tried and isinstance(refusal, StripeUnavailable):
+                refusal = StripeTimeout(NOT_REACHED_THIS_TIME)
+            # Not being let in says as little about what another attempt did as not being reached.
+            unknown = isinstance(refusal, StripeTimeout) or (others_tried and isinstance(refusal, StripeMisconfigured))
             if unknown:
                 storage.outbound.note_error(session, opened.id, refusal.code)
-            elif storage.outbound.drop_call(session, opened.id):
+            elif row is not None and storage.outbound.drop_call(session, row.id):
                 opened.steps.abandon(context, opened.ticket)
-                if opened.idempotency_key is not None:
-                    storage.idempotency.forget(
-                        session, context.organization_id, opened.operation.name, opened.idempotency_key
-                    )
+                if row.idempotency_key is not None:
+                    storage.idempotency.forget(session, row.organization_id, row.operation, row.idempotency_key)
             if not (unknown and opened.swept):
                 trail.write_refusal(context, opened.operation, opened.actor, refusal)
+        refusal.quota = opened.admission.quota
+        return refusal
 
     def _take_due(self, limit: int) -> list[OpenCall]:
         now = self._deployment.clock()
@@ -216,7 +212,5 @@ class ThreeStepRunner:
             ticket=operation.steps.ticket.model_validate(row.ticket),
             admission=Admission(caller, now, None),
             actor=storage.audit.Actor(**row.actor),
-            idempotency_key=row.idempotency_key,
-            first_attempt=False,
             swept=True,
         )

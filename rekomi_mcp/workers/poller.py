@@ -55,7 +55,7 @@ class EventPoller:
 
     async def _poll_account(self, account: str) -> int:
         started = self._clock()
-        since = await to_thread.run_sync(self._since, account, started)
+        since = await to_thread.run_sync(self._begin, account, started)
         new, page = 0, list[dict[str, Any]]()
         async for event in self._stripe.account(account).events(HANDLED_EVENTS, since):
             page.append(inbox_row(event, source="poll", live=self._live, now=started))
@@ -70,10 +70,11 @@ class EventPoller:
         with self._open_store().reading() as session:
             return storage.organizations.stripe_accounts(session)
 
-    def _since(self, account: str, now: datetime) -> datetime:
-        with self._open_store().reading() as session:
-            read_until = storage.inbox.read_until(session, account)
-        return max((read_until or now) - OVERLAP, now - RETENTION)
+    def _begin(self, account: str, now: datetime) -> datetime:
+        """From when on to read. The first time this moment is kept, so that a reading that fails loses nothing after it."""
+        with self._open_store().writing() as session:
+            read_until = storage.inbox.begin_reading(session, account, now)
+        return max(read_until - OVERLAP, now - RETENTION)
 
     def _store_page(self, rows: Sequence[dict[str, Any]]) -> int:
         with self._open_store().writing() as session:

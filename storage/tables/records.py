@@ -72,13 +72,15 @@ class OutboundCallRow(Row, table=True):
     actor: dict[str, Any] = Field(sa_type=JSON)
     """Who asked, for the audit line that the confirmation writes."""
     idempotency_key: str | None = None
+    """Whose call it is. Another key is another wish, however alike."""
     request_sha256: str
     """Of the arguments: the same request made again takes up this call instead of making a second."""
     state: str
     response: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     delivered: bool = False
     """Whether whoever asked has been answered; a call finished by the sweep waits for the request to be repeated."""
-    attempts: int = 0
+    attempts: int
+    """How many have set out to make it: with more than one, not being reached says nothing about the others."""
     last_error: str | None = None
     next_attempt_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -33,7 +33,6 @@ class IngestOutput(Output):
 
 def _ingest(context: Context, request: IngestInput) -> IngestOutput:
     """Apply each event once: only those still waiting in the inbox, in the order in which they happened."""
-    storage.audit.lock_chain(context.session, context.organization_id)
     waiting = storage.inbox.finish(context.session, request.account, request.event_ids, context.now)
     facts = [f for f in request.facts if f.event_id in waiting]
     known, writes = load(context, facts), Writes()
