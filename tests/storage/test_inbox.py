@@ -12,7 +12,7 @@ from sqlmodel import Session, col, delete, select
 
 from rekomi_mcp.storage import inbox
 from rekomi_mcp.storage.engine import Store
-from rekomi_mcp.storage.tables import InboxEventRow
+from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 from tests.storage.support import at, overlapping, together
 
 NOW, LEASE = at(100), at(110)
@@ -213,15 +213,21 @@ def test_purging_drops_old_events_that_are_settled_and_keeps_the_rest(store: Sto
     assert left(store) == ["new_done", "old_failed", "old_pending"]
 
 
-def test_the_poll_cursor_only_moves_forward(store: Store) -> None:
+def test_the_poll_cursor_begins_at_the_first_reading_and_only_moves_forward(store: Store) -> None:
     with store.writing() as session:
-        assert inbox.read_until(session, "self") is None
+        assert inbox.begin_reading(session, "self", at(3)) == at(3)
     for minute, expected in ((5, 5), (9, 9), (7, 9)):
         with store.writing() as session:
             inbox.set_read_until(session, "self", at(minute))
-        with store.reading() as session:
-            assert inbox.read_until(session, "self") == at(expected)
-            assert inbox.read_until(session, "acct_1") is None
+        assert cursors(store) == {"self": at(expected)}
+    with store.writing() as session:
+        assert inbox.begin_reading(session, "self", at(20)) == at(9)
+        assert inbox.begin_reading(session, "acct_1", at(20)) == at(20)
+
+
+def cursors(store: Store) -> dict[str, datetime]:
+    with store.reading() as session:
+        return {row.account: row.read_until for row in session.exec(select(PollCursorRow))}
 
 
 def test_two_pollers_that_finish_their_first_reading_together_both_succeed(store: Store) -> None:
@@ -230,5 +236,4 @@ def test_two_pollers_that_finish_their_first_reading_together_both_succeed(store
         lambda session: inbox.set_read_until(session, "self", at(5)),
         lambda session: inbox.set_read_until(session, "self", at(9)),
     )
-    with store.reading() as session:
-        assert inbox.read_until(session, "self") == at(9)
+    assert cursors(store) == {"self": at(9)}

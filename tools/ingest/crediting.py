@@ -14,8 +14,8 @@ from rekomi_mcp.domain.ledger import EntryKind
 from rekomi_mcp.domain.sales import Sale, SubscriptionStarted
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.known import CUSTOMER, SUBSCRIPTION, Binding, Earning, Known, SaleKey, Undecided
-from rekomi_mcp.tools.ingest.reversing import settle
+from rekomi_mcp.tools.ingest.known import CUSTOMER, SUBSCRIPTION, Binding, Earning, Known, Undecided
+from rekomi_mcp.tools.ingest.reversing import link_payment, settle_all
 from rekomi_mcp.tools.ingest.writes import Writes
 from rekomi_mcp.tools.rates import rate_of
 
@@ -36,7 +36,8 @@ class ConversionNote(BaseModel):
 def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
     """Record one sale; news of a recorded one changes nothing, unless nobody had a claim on it and now somebody has."""
     key = (sale.source.value, sale.source_id)
-    _note_payments(context, known, writes, sale, key)
+    for payment_id in sale.payment_ids:
+        link_payment(context, known, writes, payment_id, key)
     undecided = known.undecided.get(key)
     if key in known.earnings and undecided is None:
         return
@@ -52,8 +53,7 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
     if outcome == CREDITED:
         assert decision.winner is not None and terms is not None
         known.earnings[key] = _earn(context, known, writes, sale, sale_id, decision.winner, terms)
-        for reversal in known.reversals_of(sale.payment_ids):
-            settle(context, known, writes, key, reversal)
+        settle_all(context, known, writes, key)
 
 
 def _keep(context: Context, known: Known, writes: Writes, sale: Sale, outcome: str, decision: dict[str, Any]) -> str:
@@ -313,13 +313,6 @@ def _lead(context: Context, writes: Writes, winner: Candidate, sale: Sale) -> No
                 "created_at": sale.occurred_at,
             }
         )
-
-
-def _note_payments(context: Context, known: Known, writes: Writes, sale: Sale, key: SaleKey) -> None:
-    for payment_id in sale.payment_ids:
-        if payment_id not in known.sale_of_payment:
-            known.sale_of_payment[payment_id] = key
-            writes.payment(context, payment_id, key)
 
 
 def _record(sale: Sale, decision: Decision, terms: Terms | None) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Known:
     """Every sale of the batch that is recorded; None for one that nobody earned on."""
     undecided: dict[SaleKey, Undecided]
     sale_of_payment: dict[str, SaleKey]
+    payments_of_sale: dict[SaleKey, set[str]]
     reversals: dict[str, Reversal]
     reversals_of_payment: dict[str, set[str]]
     bindings: dict[tuple[str, str], Binding]
@@ -99,12 +100,21 @@ class Known:
     def note_paid(self, subscription_id: str, at: datetime) -> None:
         insort(self.paid_times.setdefault(subscription_id, []), at)
 
+    def note_payment(self, payment_id: str, key: SaleKey) -> bool:
+        """Remember what paid a sale; False when that is known already."""
+        if payment_id in self.sale_of_payment:
+            return False
+        self.sale_of_payment[payment_id] = key
+        self.payments_of_sale.setdefault(key, set()).add(payment_id)
+        return True
+
     def note_reversal(self, reversal: Reversal) -> None:
         self.reversals[reversal.id] = reversal
         for payment_id in reversal.payment_ids:
             self.reversals_of_payment.setdefault(payment_id, set()).add(reversal.id)
 
-    def reversals_of(self, payment_ids: Iterable[str]) -> list[Reversal]:
+    def reversals_of(self, key: SaleKey) -> list[Reversal]:
+        payment_ids = self.payments_of_sale.get(key, ())
         ids = {i for p in payment_ids for i in self.reversals_of_payment.get(p, ())}
         return [self.reversals[i] for i in sorted(ids)]
 
@@ -145,6 +155,7 @@ def load(context: Context, facts: Sequence[Fact]) -> Known:
         earnings={},
         undecided={},
         sale_of_payment={**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}},
+        payments_of_sale=payments,
         reversals={},
         reversals_of_payment={},
         bindings=bindings,

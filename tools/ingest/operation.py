@@ -12,7 +12,7 @@ from rekomi_mcp.domain.sales import Fact, Reversal, Sale, SaleReference, Subscri
 from rekomi_mcp.operation import Context, Input, Operation, Output
 from rekomi_mcp.tools.ingest.crediting import bind_subscription, credit
 from rekomi_mcp.tools.ingest.known import Known, load
-from rekomi_mcp.tools.ingest.reversing import reverse
+from rekomi_mcp.tools.ingest.reversing import link_payment, reverse
 from rekomi_mcp.tools.ingest.writes import Writes
 
 
@@ -60,10 +60,7 @@ def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
         case SubscriptionEnded():
             writes.ended_subscriptions.append({"subscription_id": fact.subscription_id, "at": fact.occurred_at})
         case SaleReference():
-            if fact.payment_id not in known.sale_of_payment:
-                key = (fact.source.value, fact.source_id)
-                known.sale_of_payment[fact.payment_id] = key
-                writes.payment(context, fact.payment_id, key)
+            link_payment(context, known, writes, fact.payment_id, (fact.source.value, fact.source_id))
 
 
 INGEST_STRIPE_EVENTS = Operation(

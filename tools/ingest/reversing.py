@@ -32,10 +32,23 @@ def reverse(context: Context, known: Known, writes: Writes, fact: Reversal) -> N
     writes.reversal(context, fact, is_new=before is None)
     key = next((known.sale_of_payment[p] for p in fact.payment_ids if p in known.sale_of_payment), None)
     if key is not None:
-        settle(context, known, writes, key, fact)
+        _settle(context, known, writes, key, fact)
 
 
-def settle(context: Context, known: Known, writes: Writes, key: SaleKey, reversal: Reversal) -> None:
+def link_payment(context: Context, known: Known, writes: Writes, payment_id: str, key: SaleKey) -> None:
+    """Remember what paid a sale. Refunds of it that came before anybody knew are settled now."""
+    if known.note_payment(payment_id, key):
+        writes.payment(context, payment_id, key)
+        settle_all(context, known, writes, key)
+
+
+def settle_all(context: Context, known: Known, writes: Writes, key: SaleKey) -> None:
+    """Settle every reversal of a sale that is known; those settled before move nothing."""
+    for reversal in known.reversals_of(key):
+        _settle(context, known, writes, key, reversal)
+
+
+def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, reversal: Reversal) -> None:
     """Bring the sale's commission to where this reversal leaves it."""
     earning = known.earnings.get(key)
     if earning is None:
