@@ -18,7 +18,7 @@ test: $(VENV)/installed-dev ## run the tests, on SQLite and on a real PostgreSQL
 check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-dev ## write the generated parts of the documents and the tool snapshots again
 	@$(BIN)/python -m tests.documents

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.acts import Wanted, poll, requests
 from tests.support.deaths import Nursery
-from tests.support.races import Stage, StripeSide, Wanted, new_stage, poll, requests, stripe_side
+from tests.support.stage import Stage, new_stage
+from tests.support.stripe_side import StripeSide, stripe_side
 
 Prologue = Callable[[Stage], None]
 

@@ -22,23 +22,12 @@ from rekomi_mcp.domain.errors import StripeUnavailable
 from rekomi_mcp.gateways import stripe as gateway
 from rekomi_mcp.gateways.stripe_inbox import HANDLED_EVENTS
 from rekomi_mcp.storage.tables import InboxEventRow, OutboundCallRow
+from tests.support.acts import Wanted, deliver, live_job, poll, requests, sweep, work_off_by_threes
 from tests.support.callers import Reply
 from tests.support.deaths import Act, Nursery
-from tests.support.races import (
-    PAST_EVERY_LEASE,
-    Cast,
-    Stage,
-    Wanted,
-    check_whole,
-    deliver,
-    live_job,
-    picture,
-    poll,
-    requests,
-    sweep,
-    unreachable,
-    work_off_by_threes,
-)
+from tests.support.interruptions import unreachable
+from tests.support.pictures import check_whole, picture
+from tests.support.stage import PAST_EVERY_LEASE, Cast, Stage
 
 KEY = "friday"
 CAST_MADE_BY = ("create_campaign_coupon", "mint_affiliate_code")

@@ -15,20 +15,11 @@ from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.gateways.stripe_inbox import HANDLED_EVENTS
 from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 from rekomi_mcp.workers.inbox import InboxWorker
+from tests.support.acts import at_once, deliver, live_job, poll, work_off, work_off_by_threes
 from tests.support.deaths import Act, Nursery
-from tests.support.races import (
-    PAST_EVERY_LEASE,
-    Stage,
-    at_once,
-    check_whole,
-    deliver,
-    interruptions,
-    live_job,
-    picture,
-    poll,
-    work_off,
-    work_off_by_threes,
-)
+from tests.support.interruptions import interruptions
+from tests.support.pictures import check_whole, picture
+from tests.support.stage import PAST_EVERY_LEASE, Stage
 from tests.support.world import sale, sell
 
 WORKERS = 3

@@ -16,18 +16,11 @@ from rekomi_mcp.domain.errors import (
     StatusConflict,
 )
 from rekomi_mcp.storage.tables import AffiliateRow, CampaignCouponRow, ProgramRow
+from tests.support.acts import Wanted, crowd, in_one_and_several, requests
 from tests.support.deaths import Nursery
-from tests.support.races import (
-    Stage,
-    Wanted,
-    check_whole,
-    crowd,
-    desert,
-    done,
-    in_one_and_several,
-    interruptions,
-    requests,
-)
+from tests.support.interruptions import desert, interruptions
+from tests.support.pictures import check_whole, done
+from tests.support.stage import Stage
 
 KEY = "friday"
 

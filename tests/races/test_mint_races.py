@@ -14,24 +14,12 @@ import pytest
 
 from rekomi_mcp.gateways import stripe as gateway
 from rekomi_mcp.storage.tables import AffiliateCodeRow, CampaignCouponRow, OutboundCallRow
+from tests.support.acts import Wanted, crowd, in_one_and_several, live_job, requests, sweep
 from tests.support.callers import Reply
 from tests.support.deaths import Nursery
-from tests.support.races import (
-    PAST_EVERY_LEASE,
-    Stage,
-    Wanted,
-    check_whole,
-    crowd,
-    desert,
-    deserting,
-    done,
-    in_one_and_several,
-    interruptions,
-    live_job,
-    requests,
-    sweep,
-    unreachable,
-)
+from tests.support.interruptions import desert, deserting, interruptions, unreachable
+from tests.support.pictures import check_whole, done
+from tests.support.stage import PAST_EVERY_LEASE, Stage
 
 SWEEPERS = 3
 

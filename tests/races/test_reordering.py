@@ -29,7 +29,8 @@ from rekomi_mcp.domain.sales import (
     SubscriptionStarted,
 )
 from rekomi_mcp.storage.tables import AffiliateCodeRow
-from tests.support.races import Picture, Stage, check_books, picture
+from tests.support.pictures import Picture, check_books, picture
+from tests.support.stage import Stage
 from tests.support.world import sale, sell
 
 Event = tuple[Fact, ...]

@@ -15,7 +15,9 @@ from rekomi_mcp.settings import Settings, SettingsError
 from rekomi_mcp.storage.tables import DeploymentRow
 from tests.support.databases import create_database
 from tests.support.deaths import Job, Nursery
-from tests.support.races import KEY, Stage, all_rows, interruptions
+from tests.support.interruptions import interruptions
+from tests.support.stage import Stage, all_rows
+from tests.support.stripe_side import KEY
 
 SERVERS = 4
 

@@ -209,10 +209,10 @@ def _warm_up() -> None:
     from sqlalchemy.dialects.postgresql import psycopg
 
     from rekomi_mcp.transports import webhooks
-    from tests.support import races
+    from tests.support import stage
 
     with tempfile.TemporaryDirectory() as folder:
-        anyio.run(races.rehearse, Path(folder))
+        anyio.run(stage.rehearse, Path(folder))
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
             thread.join(PATIENCE_SECONDS)
