@@ -33,8 +33,11 @@ class Store:
 
     @contextmanager
     def reading(self) -> Generator[Session]:
-        with Session(self._reader) as session, session.begin():
+        session = Session(self._reader)
+        try:
             yield session
+        finally:
+            session.close()  # There is nothing to commit.
 
     @contextmanager
     def writing(self) -> Generator[Session]:
@@ -60,7 +63,9 @@ class Store:
                     connection.execute(f"PRAGMA {pragma}")
 
             def began(connection: Connection) -> None:
-                connection.exec_driver_sql(begin)
+                # Past SQLAlchemy's cursor, which costs more than the statement.
+                driver: Any = connection.connection.dbapi_connection
+                driver.execute(begin)
 
             event.listen(engine, "connect", connected)
             event.listen(engine, "begin", began)

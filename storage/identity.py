@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col
 
 from rekomi_mcp.domain.access import (
     ActorType,
@@ -21,9 +23,28 @@ from rekomi_mcp.domain.access import (
 )
 from rekomi_mcp.domain.errors import TokenExpired, TokenRevoked, Unauthenticated
 from rekomi_mcp.storage import organizations, tokens
+from rekomi_mcp.storage.organizations import OrganizationView
 from rekomi_mcp.storage.tables import ApiTokenRow, OrganizationRow
 
 _ACTOR_OF_KIND = {TokenKind.LIVE: ActorType.API_KEY, TokenKind.MCP: ActorType.MCP}
+
+
+_TOKEN = (
+    select_columns(
+        col(ApiTokenRow.id),
+        col(ApiTokenRow.organization_id),
+        col(ApiTokenRow.scope),
+        col(ApiTokenRow.role),
+        col(ApiTokenRow.expires_at),
+        col(ApiTokenRow.revoked_at),
+        col(OrganizationRow.plan_tier),
+        col(OrganizationRow.subscription_status),
+        col(OrganizationRow.trial_ends_at),
+    )
+    .join(OrganizationRow, col(OrganizationRow.id) == ApiTokenRow.organization_id)
+    .where(col(ApiTokenRow.sha256) == bindparam("sha256"), col(ApiTokenRow.kind) == bindparam("kind"))
+)
+"""Run at every call, so it reads columns: entities would cost several times as much."""
 
 
 def identify(session: Session, credential: Credential, now: datetime) -> Caller:
@@ -53,14 +74,10 @@ def _bearer(session: Session, credential: BearerToken, now: datetime) -> Caller:
             f"Send a token that begins with {wanted.value} as `Authorization: Bearer {wanted.value}…`."
         )
     # The lookup is by digest of 256 random bits: what its timing could tell is of no use.
-    found = session.exec(
-        select(ApiTokenRow, OrganizationRow)
-        .join(OrganizationRow, col(OrganizationRow.id) == ApiTokenRow.organization_id)
-        .where(ApiTokenRow.sha256 == tokens.digest(credential.text), ApiTokenRow.kind == wanted.name)
-    ).first()
-    if found is None:
+    key = {"sha256": tokens.digest(credential.text), "kind": wanted.name}
+    token = session.connection().execute(_TOKEN, key).first()
+    if token is None:
         raise Unauthenticated("This token is not known here. Create one with `rekomi-mcp token create`.")
-    token, organization = found
     if token.revoked_at is not None:
         raise TokenRevoked("This token was revoked. Create another with `rekomi-mcp token create`.")
     if token.expires_at is not None and token.expires_at <= now:
@@ -68,10 +85,10 @@ def _bearer(session: Session, credential: BearerToken, now: datetime) -> Caller:
     return Caller(
         actor=_ACTOR_OF_KIND[wanted],
         actor_id=token.id,
-        organization_id=organization.id,
+        organization_id=token.organization_id,
         scope=Scope(token.scope),
         role=Role[token.role],
-        standing=organizations.standing(organization),
+        standing=Standing(Plan[token.plan_tier], SubscriptionStatus(token.subscription_status), token.trial_ends_at),
         token_expires_at=token.expires_at,
     )
 
@@ -91,5 +108,5 @@ def _local_owner(session: Session, credential: LocalOwner) -> Caller:
     return _full_access(credential.actor, everyone[0])
 
 
-def _full_access(actor: ActorType, row: OrganizationRow) -> Caller:
+def _full_access(actor: ActorType, row: OrganizationRow | OrganizationView) -> Caller:
     return Caller(actor, None, row.id, Scope.READ_WRITE, Role.Owner, organizations.standing(row))

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, cast
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, inspect
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.domain.access import Plan, Standing, SubscriptionStatus
@@ -14,8 +17,32 @@ OWN_ACCOUNT = "self"
 """How the deployment's own Stripe account is written where connected accounts have their id."""
 
 
-def get(session: Session, organization_id: str) -> OrganizationRow | None:
-    return session.get(OrganizationRow, organization_id)
+class OrganizationView(Protocol):
+    """An organization to look at: a row of columns, which costs a fraction of an entity."""
+
+    id: str
+    name: str
+    slug: str
+    billing_email: str | None
+    timezone: str
+    primary_brand_color: str | None
+    logo_url: str | None
+    description: str | None
+    white_label_enabled: bool
+    plan_tier: str
+    subscription_status: str
+    trial_ends_at: datetime | None
+    payout_grace_days: int
+    home_currency: str
+    stripe_account: str | None
+
+
+_COLUMNS = inspect(OrganizationRow).columns
+_GET = select_columns(*_COLUMNS).where(col(OrganizationRow.id) == bindparam("id"))
+
+
+def get(session: Session, organization_id: str) -> OrganizationView | None:
+    return cast(OrganizationView | None, session.connection().execute(_GET, {"id": organization_id}).first())
 
 
 def by_slug(session: Session, slug: str) -> OrganizationRow | None:
@@ -46,7 +73,7 @@ def stripe_accounts(session: Session) -> Sequence[str]:
     ]
 
 
-def standing(row: OrganizationRow) -> Standing:
+def standing(row: OrganizationRow | OrganizationView) -> Standing:
     return Standing(Plan[row.plan_tier], SubscriptionStatus(row.subscription_status), row.trial_ends_at)
 
 

@@ -15,10 +15,11 @@ from rekomi_mcp.domain.errors import (
 from rekomi_mcp.operation import Context
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import AffiliateRow, CampaignCouponRow, OrganizationRow, ProgramRow
+    from rekomi_mcp.storage.organizations import OrganizationView
+    from rekomi_mcp.storage.tables import AffiliateRow, CampaignCouponRow, ProgramRow
 
 
-def organization(context: Context) -> OrganizationRow:
+def organization(context: Context) -> OrganizationView:
     row = storage.organizations.get(context.session, context.organization_id)
     assert row is not None, "the caller was identified by this row"
     return row

@@ -22,11 +22,11 @@ from rekomi_mcp.domain.sales import (
 from rekomi_mcp.operation import Context
 
 if TYPE_CHECKING:
+    from rekomi_mcp.storage.organizations import OrganizationView
     from rekomi_mcp.storage.tables import (
         AffiliateCodeRow,
         AffiliateRow,
         LeadRow,
-        OrganizationRow,
         ProgramRow,
         ReversalRow,
     )
@@ -77,7 +77,7 @@ class Undecided:
 class Known:
     """The working set of one batch."""
 
-    organization: OrganizationRow
+    organization: OrganizationView
     earnings: dict[SaleKey, Earning | None]
     """Every sale of the batch that is recorded; None for one that nobody earned on."""
     undecided: dict[SaleKey, Undecided]
