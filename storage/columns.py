@@ -22,10 +22,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         assert value.tzinfo is not None, "a time without a zone must not reach the store"
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name == "sqlite":
-            return value and value.replace(tzinfo=UTC)
-        return value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # The quickest that each driver allows: a page of a list holds hundreds of times.
+        return _from_text if dialect.name == "sqlite" else _in_utc
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
 
 
 class Row(SQLModel):

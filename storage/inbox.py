@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, tuple_, update
+from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
-from rekomi_mcp.storage.rows import add_missing
+from rekomi_mcp.storage.rows import add_missing, in_pairs
 from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 
 PENDING, DONE, IGNORED, FAILED = "pending", "done", "ignored", "failed"
@@ -56,7 +56,7 @@ def set_aside(session: Session, keys: Sequence[tuple[str, str]], state: str, not
     session.exec(
         update(InboxEventRow)
         .where(
-            tuple_(col(InboxEventRow.account), col(InboxEventRow.event_id)).in_(keys),
+            in_pairs(col(InboxEventRow.account), col(InboxEventRow.event_id), keys),
             col(InboxEventRow.state) == PENDING,
         )
         .values(state=state, note=note[:500], processed_at=now)

@@ -46,15 +46,17 @@ def balances(session: Session, organization_id: str, wanted: BalanceFilter, now:
     )
     if wanted.affiliate_ids is not None:
         query = query.where(col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids))
-    releases = _next_releases(session, organization_id, wanted, now)
-    found = [_balance(row, releases) for row in session.connection().execute(query)]
+    found = [_balance(row) for row in session.connection().execute(query)]
     return [balance for balance in found if balance.available_minor or balance.held_minor]
 
 
-def _next_releases(
+def next_releases(
     session: Session, organization_id: str, wanted: BalanceFilter, now: datetime
 ) -> dict[tuple[str, str], datetime]:
-    """When the next part of what is held becomes available, by affiliate and currency; what was refunded is no part."""
+    """When the next part of what is held becomes available, by affiliate and currency; what was refunded is no part.
+
+    Ask for those that are shown: for named affiliates it walks the index to what is still held.
+    """
     conditions = [col(LedgerEntryRow.organization_id) == organization_id, col(LedgerEntryRow.available_at) > now]
     if (period := _in_period(wanted)) is not None:
         conditions.append(period)
@@ -88,13 +90,12 @@ def _sum(value: Any, condition: ColumnElement[bool], also: ColumnElement[bool] |
     return func.coalesce(func.sum(case((wanted, value), else_=0)), 0)
 
 
-def _balance(row: Any, releases: dict[tuple[str, str], datetime]) -> Balance:
+def _balance(row: Any) -> Balance:
     available = min(int(row.available), int(row.available_ever))
     return Balance(
         affiliate_id=row.affiliate_id,
         currency=row.currency,
         available_minor=available,
         held_minor=int(row.held),
-        held_until=releases.get((row.affiliate_id, row.currency)),
         sales=int(row.released_sales if available else row.held_sales),
     )

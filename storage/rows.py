@@ -1,12 +1,13 @@
-"""Insert rows whose keys somebody else may take at the same moment."""
+"""What several subjects need: rows whose keys somebody else may take at the same moment, and rows by pairs of columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import ColumnElement, and_, false, inspect, or_
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel
 
 
@@ -32,3 +33,14 @@ def add_missing(session: Session, table: type[SQLModel], rows: Sequence[Mapping[
     # Counted by what comes back: drivers do not agree on a row count here.
     statement = insert(table).on_conflict_do_nothing().returning(key)
     return len(session.connection().execute(statement, list(rows)).all())
+
+
+def in_pairs(first: Mapped[str], second: Mapped[str], pairs: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Whether two columns are one of these pairs; for a `first` that takes few values.
+
+    SQLite does not walk an index for a list of row values, and reads the whole table instead.
+    """
+    seconds: dict[str, list[str]] = {}
+    for one, other in sorted(pairs):
+        seconds.setdefault(one, []).append(other)
+    return or_(false(), *(and_(first == one, second.in_(others)) for one, others in seconds.items()))

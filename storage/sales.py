@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, bindparam, insert, update
-from sqlmodel import Session, SQLModel, col, or_, select, tuple_
+from sqlmodel import Session, SQLModel, col, or_, select
 
+from rekomi_mcp.storage.rows import in_pairs
 from rekomi_mcp.storage.tables import (
     BindingRow,
     ConversionRow,
@@ -24,7 +25,7 @@ def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> 
         return {}
     query = select(SaleRow).where(
         SaleRow.organization_id == organization_id,
-        tuple_(col(SaleRow.source), col(SaleRow.source_id)).in_(wanted),
+        in_pairs(col(SaleRow.source), col(SaleRow.source_id), wanted),
     )
     return {(row.source, row.source_id): row for row in session.exec(query)}
 
@@ -65,7 +66,7 @@ def payments_of_sales(session: Session, organization_id: str, keys: Iterable[Sal
         return {}
     query = select(SalePaymentRow).where(
         SalePaymentRow.organization_id == organization_id,
-        tuple_(col(SalePaymentRow.source), col(SalePaymentRow.source_id)).in_(wanted),
+        in_pairs(col(SalePaymentRow.source), col(SalePaymentRow.source_id), wanted),
     )
     found: dict[SaleKey, set[str]] = {}
     for row in session.exec(query):
@@ -98,7 +99,7 @@ def bindings(
         return {}
     query = select(BindingRow).where(
         BindingRow.organization_id == organization_id,
-        tuple_(col(BindingRow.kind), col(BindingRow.ref)).in_(wanted),
+        in_pairs(col(BindingRow.kind), col(BindingRow.ref), wanted),
     )
     return {(row.kind, row.ref): row for row in session.exec(query)}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -92,7 +94,11 @@ def _preview(context: Context, request: PreviewInput) -> PreviewOutput:
     planned = [plan_one(b, statuses[b.affiliate_id], request.method) for b in balances]
     planned.sort(key=lambda p: (not p.is_eligible, -p.amount_minor, p.balance.affiliate_id, p.balance.currency))
     shown = planned[: request.take]
-    affiliates = storage.affiliates.by_ids(session, organization_id, (p.balance.affiliate_id for p in shown))
+    people = sorted({p.balance.affiliate_id for p in shown})
+    affiliates = storage.affiliates.by_ids(session, organization_id, people)
+    releases = storage.ledger.next_releases(
+        session, organization_id, replace(wanted, affiliate_ids=people), context.now
+    )
     totals = _totals(planned)
     only = totals[0] if len(totals) == 1 else None
     return PreviewOutput.model_validate(
@@ -104,7 +110,7 @@ def _preview(context: Context, request: PreviewInput) -> PreviewOutput:
             "ineligible_count": sum(not p.is_eligible for p in planned),
             "method": request.method,
             "stripe_mode": context.mode,
-            "candidates": [_candidate(p, affiliates[p.balance.affiliate_id]) for p in shown],
+            "candidates": [_candidate(p, affiliates[p.balance.affiliate_id], releases) for p in shown],
             "has_more": len(planned) > len(shown),
         }
     )
@@ -137,7 +143,9 @@ def _totals(planned: list[PlannedPayout]) -> list[TotalOutput]:
     ]
 
 
-def _candidate(payout: PlannedPayout, affiliate: AffiliateRow) -> dict[str, object]:
+def _candidate(
+    payout: PlannedPayout, affiliate: AffiliateRow, releases: Mapping[tuple[str, str], datetime]
+) -> dict[str, object]:
     balance, reason = payout.balance, payout.ineligibility_reason
     in_words = None if reason is None else _IN_WORDS.get(reason, f"the affiliate is {affiliate.status}")
     return {
@@ -151,7 +159,7 @@ def _candidate(payout: PlannedPayout, affiliate: AffiliateRow) -> dict[str, obje
         "ineligibility_reason": reason,
         "explanation": in_words,
         "held_cents": balance.held_minor,
-        "held_until": balance.held_until,
+        "held_until": releases.get((balance.affiliate_id, balance.currency)),
     }
 
 

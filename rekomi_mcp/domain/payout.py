@@ -1,7 +1,6 @@
 """Who would be paid what, and why the others wait: the one plan that preview and run share."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 
@@ -21,8 +20,6 @@ class Balance:
     available_minor: int
     """Past its hold; negative after a refund of commission that was already paid."""
     held_minor: int
-    held_until: datetime | None
-    """When the next part of what is held becomes available."""
     sales: int
     """Sales behind the available part, or behind the held part when nothing is available."""
 

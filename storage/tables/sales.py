@@ -39,6 +39,7 @@ class SaleRow(Row, table=True):
 class SalePaymentRow(Row, table=True):
     """Which sale a payment intent or charge paid, known before or after the sale itself is."""
 
+    __table_args__ = (Index("sale_payment_of_sale", "organization_id", "source", "source_id"),)
     organization_id: str = Field(foreign_key="organization.id", primary_key=True)
     payment_id: str = Field(primary_key=True)
     source: str

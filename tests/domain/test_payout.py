@@ -13,7 +13,7 @@ STATUSES = ("Pending", "Approved", "Rejected", "Paused", "Banned")
 
 
 def balance(available: int, held: int = 0) -> Balance:
-    return Balance("sarah", "USD", available, held, UNTIL if held else None, sales=1)
+    return Balance("sarah", "USD", available, held, sales=1)
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 1000), st.sampled_from(STATUSES), st.sampled_from(PayoutMethod))

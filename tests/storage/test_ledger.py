@@ -12,7 +12,7 @@ from sqlmodel import delete
 
 from rekomi_mcp.domain.payout import Balance
 from rekomi_mcp.storage.engine import Store
-from rekomi_mcp.storage.ledger import BalanceFilter, balances
+from rekomi_mcp.storage.ledger import BalanceFilter, balances, next_releases
 from rekomi_mcp.storage.tables import LedgerEntryRow
 from tests.storage.support import add_conversion, at
 from tests.support.world import Brand, World
@@ -86,7 +86,7 @@ def first_of_each_sale(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def reference(entries: Sequence[Entry], since: int | None = None, until: int | None = None) -> list[Balance]:
-    """The same balances, added up one entry at a time; `held_until` is compared elsewhere."""
+    """The same balances, added up one entry at a time."""
     found: list[Balance] = []
     for key in sorted({(entry.affiliate, entry.currency) for entry in entries}):
         mine = [entry for entry in entries if (entry.affiliate, entry.currency) == key]
@@ -96,7 +96,7 @@ def reference(entries: Sequence[Entry], since: int | None = None, until: int | N
         available, waiting = min(ever, sum(e.amount for e in released)), sum(e.amount for e in held)
         sales = sum(e.kind == "accrual" for e in (released if available else held))
         if available or waiting:
-            found.append(Balance(*key, available, waiting, None, sales))
+            found.append(Balance(*key, available, waiting, sales))
     return found
 
 
@@ -104,6 +104,12 @@ def read(store: Store, brand: Brand, since: int | None = None, until: int | None
     wanted = BalanceFilter(since=moment(since), until=moment(until))
     with store.reading() as session:
         return balances(session, brand.id, wanted, NOW)
+
+
+def releases(store: Store, brand: Brand, since: int | None = None) -> dict[tuple[str, str], datetime]:
+    wanted = BalanceFilter([brand.affiliate, brand.applicant], since=moment(since))
+    with store.reading() as session:
+        return next_releases(session, brand.id, wanted, NOW)
 
 
 def moment(minute: int | None) -> datetime | None:
@@ -142,7 +148,8 @@ def test_no_period_pays_more_than_the_whole_balance(store: Store, world: World, 
 def test_money_becomes_available_at_the_very_moment_its_hold_ends(store: Store, world: World) -> None:
     keep(store, world.acme, [entry(world, 500, 1, available=100), entry(world, 70, 2, available=101)])
     [balance] = read(store, world.acme)
-    assert (balance.available_minor, balance.held_minor, balance.held_until) == (500, 70, at(101))
+    assert (balance.available_minor, balance.held_minor) == (500, 70)
+    assert releases(store, world.acme) == {(world.acme.affiliate, "USD"): at(101)}
 
 
 def entry(
@@ -170,20 +177,18 @@ def test_a_balance_of_nothing_is_left_out(store: Store, world: World) -> None:
 
 def test_the_next_release_is_the_earliest_of_those_that_are_held(store: Store, world: World) -> None:
     keep(store, world.acme, [entry(world, 1, sale, available=m) for sale, m in enumerate((130, 110, 120, 90))])
-    assert [b.held_until for b in read(store, world.acme)] == [at(110)]
+    assert releases(store, world.acme) == {(world.acme.affiliate, "USD"): at(110)}
 
 
 def test_a_held_sale_that_was_refunded_whole_releases_nothing(store: Store, world: World) -> None:
     refunded = [entry(world, 300, available=110), entry(world, -300, available=110, kind="reversal")]
     keep(store, world.acme, [*refunded, entry(world, 50, 2, available=130)])
-    [balance] = read(store, world.acme)
-    assert (balance.held_minor, balance.held_until) == (50, at(130))
+    assert releases(store, world.acme) == {(world.acme.affiliate, "USD"): at(130)}
 
 
 def test_the_next_release_of_a_period_is_that_of_its_own_sales(store: Store, world: World) -> None:
     keep(store, world.acme, [entry(world, 300, 1, available=110, sold=10), entry(world, 50, 2, available=130, sold=30)])
-    [balance] = read(store, world.acme, since=20)
-    assert (balance.held_minor, balance.held_until) == (50, at(130))
+    assert releases(store, world.acme, since=20) == {(world.acme.affiliate, "USD"): at(130)}
 
 
 def test_only_the_named_affiliates_are_answered(store: Store, world: World) -> None:

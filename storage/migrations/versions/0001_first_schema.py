@@ -261,6 +261,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("organization_id", "payment_id"),
     )
+    op.create_index("sale_payment_of_sale", "sale_payment", ["organization_id", "source", "source_id"], unique=False)
     op.create_table(
         "affiliate",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,0 +1,127 @@
+"""Every statement walks an index: none reads a whole table, however many rows it has."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlmodel import SQLModel
+
+from rekomi_mcp.app import App
+from rekomi_mcp.domain.access import System
+from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus, SaleReference, SaleSource
+from rekomi_mcp.tools import CATALOGUE
+from tests.support.databases import copy_sqlite
+from tests.support.world import World, operate, sale, sell
+
+Statement = tuple[str, Any]
+pytestmark = pytest.mark.anyio
+
+MANY_ROWS = SQLModel.metadata.tables.keys() - {"deployment", "organization"}
+"""The tables that grow."""
+
+
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> str:
+    """Only SQLite goes about a statement in the same way however few rows there are."""
+    return copy_sqlite(sqlite_template, tmp_path / "store.db")
+
+
+@contextmanager
+def statements(app: App) -> Generator[list[Statement]]:
+    """What is sent to the database, while the block lasts."""
+    sent: list[Statement] = []
+
+    def keep(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            sent.append((statement, parameters[0] if many else parameters))
+
+    event.listen(Engine, "before_cursor_execute", keep)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", keep)
+
+
+def whole_reads(app: App, sent: list[Statement]) -> list[tuple[str, str]]:
+    """The steps that read a whole table, each with its statement."""
+    found: list[tuple[str, str]] = []
+    with app.open_store().reading() as session:
+        connection: Any = session.connection().connection.dbapi_connection
+        for statement, parameters in sent:
+            for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                table = step.removeprefix("SCAN ").split()[0]
+                if step.startswith("SCAN ") and "INDEX" not in step and table in MANY_ROWS:
+                    found.append((step, " ".join(statement.split())[:200]))
+    return found
+
+
+def arguments_of(name: str, world: World) -> list[dict[str, Any]]:
+    """Each way of asking that leads to a statement of its own."""
+    acme, since = world.acme, "2026-01-01T00:00:00Z"
+    listed: dict[str, list[dict[str, Any]]] = {
+        "list_conversions": [
+            {},
+            {"affiliateId": acme.affiliate},
+            {"programId": acme.program, "since": since},
+            {"status": "Approved"},
+            {"code": "SARAH20"},
+        ],
+        "list_affiliates": [{}, {"programId": acme.program}, {"status": "Approved"}],
+        "list_affiliate_codes": [{}, {"affiliateId": acme.affiliate}, {"code": "SARAH20"}],
+        "list_leads": [{}, {"affiliateId": acme.affiliate}],
+        "list_audit_log": [{}, {"action": "program.created"}, {"entityType": "program"}],
+        "explain_attribution": [{"sourceId": acme.source}, {"conversionId": acme.conversion}],
+        "run_payout_preview": [{}, {"periodStart": "2026-01-01", "affiliateIds": [acme.affiliate]}],
+    }
+    one = {"programId": acme.program, "affiliateId": acme.affiliate, "conversionId": acme.conversion}
+    operation = CATALOGUE.get(name)
+    assert operation is not None
+    wanted = {f.alias or n for n, f in operation.input.model_fields.items() if f.is_required()}
+    return listed.get(name) or [{field: one[field] for field in wanted}]
+
+
+READS = [operation.name for operation in CATALOGUE.exposed() if operation.reads]
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_read_walks_indexes(app: App, world: World, name: str) -> None:
+    for arguments in arguments_of(name, world):
+        with statements(app) as sent:
+            await operate(app, name, arguments, System(world.acme.id))
+        assert sent
+        assert whole_reads(app, sent) == []
+
+
+async def test_ingest_walks_indexes(app: App, world: World) -> None:
+    renewal: dict[str, Any] = {"customer_id": "cus_1", "subscription_id": "sub_1", "customer_email": "kim@example.com"}
+    facts: list[Fact] = [
+        sale("in_1", codes=("promo_acme_sarah",), payment_ids=("pi_1",), **renewal),
+        sale("in_2", payment_ids=("pi_2",), **renewal),
+        sale("cs_1", source=SaleSource.CheckoutSession),
+        SaleReference("pi_3", SaleSource.Invoice, "in_3", "evt_3"),
+        Reversal(
+            id="re_1",
+            kind=ReversalKind.Refund,
+            event_id="evt_re_1",
+            occurred_at=datetime.now(UTC),
+            currency="USD",
+            amount_minor=1000,
+            status=ReversalStatus.Succeeded,
+            payment_intent_id="pi_1",
+            charge_id="ch_1",
+        ),
+    ]
+    with statements(app) as sent:
+        assert await sell(app, world.acme.id, *facts) == 5
+    assert len(sent) > 10
+    assert whole_reads(app, sent) == []
+
+
+async def test_a_statement_that_reads_a_whole_table_is_found(app: App) -> None:
+    assert whole_reads(app, [("SELECT * FROM sale WHERE net_minor = ?", (1,))]) != []
