@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
-from rekomi_mcp.storage.rows import add_missing, in_pairs
+from rekomi_mcp.storage.rows import add_missing
 from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 
 PENDING, DONE, IGNORED, FAILED = "pending", "done", "ignored", "failed"
@@ -51,12 +51,13 @@ def finish(session: Session, account: str, event_ids: Sequence[str], now: dateti
     return set(result.scalars())
 
 
-def set_aside(session: Session, keys: Sequence[tuple[str, str]], state: str, note: str, now: datetime) -> None:
-    """Mark (account, event id) pairs as ignored or failed, with the reason."""
+def set_aside(session: Session, account: str, event_ids: Sequence[str], state: str, note: str, now: datetime) -> None:
+    """Mark events of an account as ignored or failed, with the reason."""
     session.exec(
         update(InboxEventRow)
         .where(
-            in_pairs(col(InboxEventRow.account), col(InboxEventRow.event_id), keys),
+            col(InboxEventRow.account) == account,
+            col(InboxEventRow.event_id).in_(event_ids),
             col(InboxEventRow.state) == PENDING,
         )
         .values(state=state, note=note[:500], processed_at=now)

@@ -36,13 +36,10 @@ def by_emails(session: Session, organization_id: str, emails: Iterable[str]) -> 
     """Leads by lower-case address, oldest first."""
     if not (wanted := {email.lower() for email in emails}):
         return {}
-    query = (
-        select(LeadRow)
-        .where(LeadRow.organization_id == organization_id, col(LeadRow.email_key).in_(wanted))
-        .order_by(col(LeadRow.created_at), col(LeadRow.id))
-    )
+    query = select(LeadRow).where(LeadRow.organization_id == organization_id, col(LeadRow.email_key).in_(wanted))
     found: dict[str, list[LeadRow]] = {}
-    for row in session.exec(query):
+    # Sorted here: to get them in order a database may walk all leads by time instead.
+    for row in sorted(session.exec(query), key=lambda row: (row.created_at, row.id)):
         found.setdefault(row.email_key, []).append(row)
     return found
 

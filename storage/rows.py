@@ -1,13 +1,12 @@
-"""What several subjects need: rows whose keys somebody else may take at the same moment, and rows by pairs of columns."""
+"""What several subjects need: rows whose keys somebody else may take at the same moment, and keys in pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, inspect, or_
+from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel
 
 
@@ -35,12 +34,9 @@ def add_missing(session: Session, table: type[SQLModel], rows: Sequence[Mapping[
     return len(session.connection().execute(statement, list(rows)).all())
 
 
-def in_pairs(first: Mapped[str], second: Mapped[str], pairs: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
-    """Whether two columns are one of these pairs; for a `first` that takes few values.
-
-    SQLite does not walk an index for a list of row values, and reads the whole table instead.
-    """
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Pairs by their first part, for one statement each: no database walks an index for a list of pairs reliably."""
     seconds: dict[str, list[str]] = {}
-    for one, other in sorted(pairs):
-        seconds.setdefault(one, []).append(other)
-    return or_(false(), *(and_(first == one, second.in_(others)) for one, others in seconds.items()))
+    for first, second in sorted(set(pairs)):
+        seconds.setdefault(first, []).append(second)
+    return seconds

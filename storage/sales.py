@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, bindparam, insert, update
-from sqlmodel import Session, SQLModel, col, or_, select
+from sqlmodel import Session, SQLModel, col, select
 
-from rekomi_mcp.storage.rows import in_pairs
+from rekomi_mcp.storage.rows import grouped
 from rekomi_mcp.storage.tables import (
     BindingRow,
     ConversionRow,
@@ -21,13 +21,12 @@ SaleKey = tuple[str, str]
 
 
 def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, SaleRow]:
-    if not (wanted := set(keys)):
-        return {}
-    query = select(SaleRow).where(
-        SaleRow.organization_id == organization_id,
-        in_pairs(col(SaleRow.source), col(SaleRow.source_id), wanted),
-    )
-    return {(row.source, row.source_id): row for row in session.exec(query)}
+    query = select(SaleRow).where(SaleRow.organization_id == organization_id)
+    found: dict[SaleKey, SaleRow] = {}
+    for source, ids in grouped(keys).items():
+        of_source = query.where(SaleRow.source == source, col(SaleRow.source_id).in_(ids))
+        found |= {(source, row.source_id): row for row in session.exec(of_source)}
+    return found
 
 
 def get(session: Session, organization_id: str, sale_id: str) -> SaleRow | None:
@@ -62,26 +61,23 @@ def sales_of_payments(session: Session, organization_id: str, payment_ids: Itera
 
 
 def payments_of_sales(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, set[str]]:
-    if not (wanted := set(keys)):
-        return {}
-    query = select(SalePaymentRow).where(
-        SalePaymentRow.organization_id == organization_id,
-        in_pairs(col(SalePaymentRow.source), col(SalePaymentRow.source_id), wanted),
-    )
+    query = select(SalePaymentRow).where(SalePaymentRow.organization_id == organization_id)
     found: dict[SaleKey, set[str]] = {}
-    for row in session.exec(query):
-        found.setdefault((row.source, row.source_id), set()).add(row.payment_id)
+    for source, ids in grouped(keys).items():
+        of_source = query.where(SalePaymentRow.source == source, col(SalePaymentRow.source_id).in_(ids))
+        for row in session.exec(of_source):
+            found.setdefault((source, row.source_id), set()).add(row.payment_id)
     return found
 
 
 def reversals_of_payments(session: Session, organization_id: str, payment_ids: Iterable[str]) -> list[ReversalRow]:
-    if not (ids := set(payment_ids)):
+    if not (ids := sorted(set(payment_ids))):
         return []
-    query = select(ReversalRow).where(
-        ReversalRow.organization_id == organization_id,
-        or_(col(ReversalRow.payment_intent_id).in_(ids), col(ReversalRow.charge_id).in_(ids)),
-    )
-    return list(session.exec(query))
+    query = select(ReversalRow).where(ReversalRow.organization_id == organization_id)
+    found: dict[str, ReversalRow] = {}
+    for column in (col(ReversalRow.payment_intent_id), col(ReversalRow.charge_id)):
+        found |= {row.id: row for row in session.exec(query.where(column.in_(ids)))}
+    return list(found.values())
 
 
 def reversals_by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, ReversalRow]:
@@ -95,13 +91,12 @@ def bindings(
     session: Session, organization_id: str, refs: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], BindingRow]:
     """Bindings by (kind, ref), where kind is `customer` or `subscription`."""
-    if not (wanted := set(refs)):
-        return {}
-    query = select(BindingRow).where(
-        BindingRow.organization_id == organization_id,
-        in_pairs(col(BindingRow.kind), col(BindingRow.ref), wanted),
-    )
-    return {(row.kind, row.ref): row for row in session.exec(query)}
+    query = select(BindingRow).where(BindingRow.organization_id == organization_id)
+    found: dict[tuple[str, str], BindingRow] = {}
+    for kind, of_kind in grouped(refs).items():
+        bound = query.where(BindingRow.kind == kind, col(BindingRow.ref).in_(of_kind))
+        found |= {(kind, row.ref): row for row in session.exec(bound)}
+    return found
 
 
 def paid_times(session: Session, organization_id: str, subscription_ids: Iterable[str]) -> dict[str, list[Any]]:

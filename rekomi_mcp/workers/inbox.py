@@ -163,8 +163,8 @@ class InboxWorker:
     async def _set_aside(self, taken: _Taken, events: Sequence[Event], state: str, note: str) -> None:
         def set_aside() -> None:
             with self._open_store().writing() as session:
-                keys = [(taken.account, event.id) for event in events]
-                storage.inbox.set_aside(session, keys, state, note, self._clock())
+                event_ids = [event.id for event in events]
+                storage.inbox.set_aside(session, taken.account, event_ids, state, note, self._clock())
 
         await to_thread.run_sync(set_aside)
 

@@ -38,7 +38,7 @@ def _tools(bench: Bench) -> list[Figure]:
 
 
 def _ingest(bench: Bench) -> list[Figure]:
-    return anyio.run(ingest.measure, bench.makers.few(), bench.makers.few(), bench.many)
+    return anyio.run(ingest.measure, bench.makers.few(), bench.many)
 
 
 def _payouts(bench: Bench) -> list[Figure]:

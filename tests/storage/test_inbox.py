@@ -183,7 +183,7 @@ def test_setting_aside_keeps_the_reason_and_spares_what_is_done(store: Store) ->
     keep(store, event("evt_1"), event("evt_2"), event("evt_3"), event("evt_1", account="acct_1"))
     with store.writing() as session:
         inbox.finish(session, "self", ["evt_2"], NOW)
-        inbox.set_aside(session, [("self", "evt_1"), ("self", "evt_2")], inbox.FAILED, "x" * 600, NOW)
+        inbox.set_aside(session, "self", ["evt_1", "evt_2"], inbox.FAILED, "x" * 600, NOW)
     with store.reading() as session:
         found = row(session, "evt_1")
         assert (found.state, found.note, found.processed_at) == (inbox.FAILED, "x" * 500, NOW)
