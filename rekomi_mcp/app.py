@@ -34,6 +34,11 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        try:
+            self.tools = CATALOGUE.narrowed(settings.toolset_names, settings.read_only)
+        except ValueError as error:
+            raise SettingsError(f"REKOMI_TOOLSETS: {error}") from None
+        self.catalogue = CATALOGUE.narrowed(None, settings.read_only)
         self._store: Store | None = None
         self._opening = Lock()
         self.sandbox = SandboxHost(settings)
@@ -49,7 +54,7 @@ class App:
         return Pipeline(
             Deployment(
                 open_store=self.open_store,
-                catalogue=CATALOGUE,
+                catalogue=self.catalogue,
                 stripe=self.stripe,
                 clock=self.clock,
                 mode=self.settings.mode,

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from rekomi_mcp.domain.access import Caller, Gate, Role, Scope
 
@@ -32,6 +34,10 @@ class Output(BaseModel):
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="forbid"
     )
+
+
+DETAIL: JsonDict = {"x-detail": True}
+"""Marks a field of a list's items that is seldom needed: `Field(json_schema_extra=DETAIL)`."""
 
 
 class Ticket(BaseModel):
@@ -177,9 +183,11 @@ AnyOperation = Operation[Any, Any]
 
 
 class Catalogue:
-    """Every operation, by name; no two share a name or a route."""
+    """Every operation, by name; no two share a name or a route. A part of them may be all that is exposed."""
 
     def __init__(self, *operations: AnyOperation) -> None:
+        self._toolsets: frozenset[str] | None = None
+        self._read_only = False
         self._by_name = {operation.name: operation for operation in operations}
         assert len(self._by_name) == len(operations), "two operations share a name"
         routes = [(o.route.method, path) for o in operations if o.route for path in (o.route.path, *o.route.aliases)]
@@ -188,9 +196,29 @@ class Catalogue:
     def __iter__(self) -> Iterator[AnyOperation]:
         return iter(self._by_name.values())
 
+    def narrowed(self, toolsets: frozenset[str] | None, read_only: bool) -> Catalogue:
+        """The same operations, of which only these toolsets, or only the reads, are exposed.
+
+        Raises:
+            ValueError: no operation is in a toolset of this name.
+        """
+        known = sorted({operation.toolset for operation in self if operation.exposed})
+        for name in sorted((toolsets or frozenset()) - set(known)):
+            close = get_close_matches(name, known, n=1)
+            advice = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
+            raise ValueError(f"there is no toolset {name!r}. {advice}")
+        narrowed = Catalogue(*self)
+        narrowed._toolsets, narrowed._read_only = toolsets, read_only
+        return narrowed
+
+    def exposes(self, operation: AnyOperation) -> bool:
+        """Whether tools and routes offer it."""
+        wanted = self._toolsets is None or operation.toolset in self._toolsets
+        return operation.exposed and wanted and (operation.reads or not self._read_only)
+
     def exposed(self) -> Iterator[AnyOperation]:
         """The operations that tools and routes offer."""
-        return (operation for operation in self if operation.exposed)
+        return filter(self.exposes, self)
 
     def get(self, name: str) -> AnyOperation | None:
         return self._by_name.get(name)

@@ -19,7 +19,6 @@ from rekomi_mcp import __version__
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
 from rekomi_mcp.pipeline import Origin
-from rekomi_mcp.tools import CATALOGUE
 from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ async def serve_stdio(app: App) -> None:
     def identify(context: RequestContext) -> tuple[Credential, Origin]:
         return credential, Origin(user_agent="stdio")
 
-    server = build_mcp_server(CATALOGUE, app.pipeline, identify, sandbox=settings.mode == "sandbox")
+    server = build_mcp_server(app.tools, app.pipeline, identify, sandbox=settings.mode == "sandbox")
     async with app.running(), anyio.create_task_group() as group:
         group.start_soon(_background_after, app, BACKGROUND_DELAY_SECONDS)
         async with stdio_server() as (read_stream, write_stream):
@@ -74,12 +73,12 @@ def build_http_app(app: App) -> Starlette:
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
     settings, sandbox = app.settings, app.settings.mode == "sandbox"
-    server = build_mcp_server(CATALOGUE, app.pipeline, identify_http, sandbox=sandbox)
+    server = build_mcp_server(app.tools, app.pipeline, identify_http, sandbox=sandbox)
     endpoint, sessions = build_mcp_endpoint(server, app.pipeline, settings)
     webhook_secrets = settings.webhook_secrets
     if app.sandbox.is_built_in and not webhook_secrets:
         webhook_secrets = [f"whsec_{secrets.token_hex(24)}"]
-    described: dict[str, Any] = describe_api(CATALOGUE, settings.address, sandbox=sandbox)
+    described: dict[str, Any] = describe_api(app.catalogue, settings.address, sandbox=sandbox)
 
     async def openapi(request: Request) -> Response:
         return JSONResponse(described)
@@ -102,7 +101,7 @@ def build_http_app(app: App) -> Starlette:
             ),
             Route("/openapi.json", openapi),
             Route("/healthz", healthz),
-            *build_routes(CATALOGUE, app.pipeline, settings.max_body_bytes),
+            *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,

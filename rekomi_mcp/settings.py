@@ -43,6 +43,10 @@ class Settings(BaseModel):
         default=None, description="rk_mcp_ token for stdio; the local owner of the data folder when unset."
     )
     organization: str | None = Field(default=None, description="Slug of the organization the local owner works in.")
+    toolsets: str | None = Field(
+        default=None, description="Toolsets to offer as MCP tools, separated by commas; all of them when unset."
+    )
+    read_only: bool = Field(default=False, description="Offer only what changes nothing, as tools and over HTTP.")
     host: str = Field(default="127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(default=8321, ge=1, le=65535, description="Port the HTTP server listens on.")
     public_url: str | None = Field(
@@ -115,6 +119,13 @@ class Settings(BaseModel):
     @property
     def sandbox_path(self) -> Path:
         return self.data_dir / "sandbox.db"
+
+    @property
+    def toolset_names(self) -> frozenset[str] | None:
+        """The toolsets to offer; None for all."""
+        if self.toolsets is None:
+            return None
+        return frozenset(name for part in self.toolsets.split(",") if (name := part.strip()))
 
     @property
     def webhook_secrets(self) -> list[str]:

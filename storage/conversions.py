@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, Select, bindparam, func
+from sqlalchemy import ColumnElement, Select, func
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
@@ -77,7 +77,6 @@ _VIEWS: Select[*tuple[Any, ...]] = (
     select_columns(*_VIEW)
     .join(SaleRow, col(SaleRow.id) == ConversionRow.sale_id)
     .join(AffiliateRow, col(AffiliateRow.id) == ConversionRow.affiliate_id)
-    .where(col(ConversionRow.organization_id) == bindparam("organization_id"))
 )
 
 
@@ -94,15 +93,14 @@ def get(session: Session, organization_id: str, conversion_id: str) -> Conversio
 
 
 def view(session: Session, organization_id: str, conversion_id: str) -> ConversionView | None:
-    query = _VIEWS.where(col(ConversionRow.id) == conversion_id)
-    values = {"organization_id": organization_id}
-    return cast(ConversionView | None, session.connection().execute(query, values).first())
+    query = _VIEWS.where(col(ConversionRow.organization_id) == organization_id, col(ConversionRow.id) == conversion_id)
+    return cast(ConversionView | None, session.connection().execute(query).first())
 
 
 def page(
     session: Session, organization_id: str, wanted: ConversionFilter, now: datetime, window: Window
 ) -> Page[ConversionView]:
-    query = _VIEWS.params(organization_id=organization_id)
+    query = _VIEWS.where(col(ConversionRow.organization_id) == organization_id)
     if wanted.affiliate_id is not None:
         query = query.where(col(ConversionRow.affiliate_id) == wanted.affiliate_id)
     if wanted.program_id is not None:

@@ -14,7 +14,7 @@ from rekomi_mcp.domain.errors import (
     NotFound,
     StatusConflict,
 )
-from rekomi_mcp.operation import Context, Input, Operation, Output, Route, ThreeSteps, Ticket
+from rekomi_mcp.operation import DETAIL, Context, Input, Operation, Output, Route, ThreeSteps, Ticket
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.campaign_coupons import GROWTH, discount_of
 from rekomi_mcp.tools.fields import Id, ListInput, ListOutput, Mode
@@ -31,22 +31,22 @@ class CodeOutput(Output):
     code: str = Field(description="What customers type; upper and lower case are the same.")
     affiliate_id: str
     affiliate_name: str
-    program_id: str
-    campaign_coupon_id: str
+    program_id: str = Field(json_schema_extra=DETAIL)
+    campaign_coupon_id: str = Field(json_schema_extra=DETAIL)
     discount: str = Field(description="In words.")
     status: Literal["Pending", "Active", "Inactive"]
     commission: str | None = Field(default=None, description="This code's own commission; null: the affiliate's.")
-    custom_commission_type: CommissionType | None = None
-    custom_commission_value: float | None = None
-    custom_commission_currency: str | None = None
+    custom_commission_type: CommissionType | None = Field(default=None, json_schema_extra=DETAIL)
+    custom_commission_value: float | None = Field(default=None, json_schema_extra=DETAIL)
+    custom_commission_currency: str | None = Field(default=None, json_schema_extra=DETAIL)
     max_redemptions: int | None = None
     expires_at: datetime | None = None
     first_order_only: bool
-    minimum_amount_cents: int | None = None
-    minimum_amount_currency: str | None = None
+    minimum_amount_cents: int | None = Field(default=None, json_schema_extra=DETAIL)
+    minimum_amount_currency: str | None = Field(default=None, json_schema_extra=DETAIL)
     redemptions: int = Field(description="Sales made with it.")
     net_redemptions: int = Field(description="Those not refunded in full.")
-    stripe_promotion_code_id: str | None = None
+    stripe_promotion_code_id: str | None = Field(default=None, json_schema_extra=DETAIL)
     stripe_mode: Mode = Field(description="sandbox and test codes take no real money off.")
     created_at: datetime
     deactivated_at: datetime | None = None
@@ -123,6 +123,7 @@ def _list(context: Context, request: ListCodesInput) -> CodeList:
         items=present_many(context, list(page.rows)),
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

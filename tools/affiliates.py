@@ -20,7 +20,7 @@ from rekomi_mcp.domain.errors import (
     SlugReserved,
     StatusConflict,
 )
-from rekomi_mcp.operation import Context, Input, Operation, Output, Route
+from rekomi_mcp.operation import DETAIL, Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import Currency, Email, Id, Line, ListInput, ListOutput, Name, Slug
 from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
@@ -53,17 +53,17 @@ class AffiliateOutput(Output):
     full_name: str
     status: Status
     custom_commission: str | None = Field(default=None, description="In words; null: the program's commission.")
-    custom_commission_type: CommissionType | None = None
-    custom_commission_value: float | None = None
-    custom_commission_currency: str | None = None
+    custom_commission_type: CommissionType | None = Field(default=None, json_schema_extra=DETAIL)
+    custom_commission_value: float | None = Field(default=None, json_schema_extra=DETAIL)
+    custom_commission_currency: str | None = Field(default=None, json_schema_extra=DETAIL)
     tags: list[str]
     notes: str | None = Field(default=None, description="The brand's own; not for the affiliate.")
-    source: Source
+    source: Source = Field(json_schema_extra=DETAIL)
     reject_reason: str | None = None
-    applied_at: datetime
-    approved_at: datetime | None = None
+    applied_at: datetime = Field(json_schema_extra=DETAIL)
+    approved_at: datetime | None = Field(default=None, json_schema_extra=DETAIL)
     created_at: datetime
-    links: list[LinkOutput]
+    links: list[LinkOutput] = Field(json_schema_extra=DETAIL)
 
 
 class AffiliateList(ListOutput[AffiliateOutput]):
@@ -220,6 +220,7 @@ def _list(context: Context, request: ListAffiliatesInput) -> AffiliateList:
         items=[present(row, links.get(row.id, [])) for row in page.rows],
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import ActorType, Gate, Plan, Role, Scope
-from rekomi_mcp.operation import Context, Operation, Output, Route
+from rekomi_mcp.operation import DETAIL, Context, Operation, Output, Route
 from rekomi_mcp.tools.fields import ListInput, ListOutput, Moment, require_order
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 
 class AuditLineOutput(Output):
-    id: str
+    id: str = Field(json_schema_extra=DETAIL)
     seq: int = Field(description="Counts the organization's lines without a gap.")
     action: str
     outcome: str = Field(description="ok, or the error code of a refusal.")
@@ -30,8 +30,8 @@ class AuditLineOutput(Output):
     actor_user_id: str | None = Field(default=None, description="Hidden from tokens.")
     ip: str | None = Field(default=None, description="Hidden from tokens.")
     user_agent: str | None = Field(default=None, description="Hidden from tokens.")
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
+    before: dict[str, Any] | None = Field(default=None, json_schema_extra=DETAIL)
+    after: dict[str, Any] | None = Field(default=None, json_schema_extra=DETAIL)
     created_at: datetime
 
 
@@ -57,6 +57,7 @@ def _list(context: Context, request: ListAuditLogInput) -> AuditLog:
         items=[_line(row, redact) for row in page.rows],
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

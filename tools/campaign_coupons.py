@@ -215,6 +215,7 @@ def _list(context: Context, request: ListCouponsInput) -> CouponList:
         items=[present(row, context.mode) for row in page.rows],
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

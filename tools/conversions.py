@@ -11,7 +11,7 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.domain.errors import NotFound
 from rekomi_mcp.domain.money import display
-from rekomi_mcp.operation import Context, Input, Operation, Output, Route
+from rekomi_mcp.operation import DETAIL, Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import Id, ListInput, ListOutput, Mode, Moment, require_order
 
@@ -27,23 +27,23 @@ class ConversionOutput(Output):
     id: str
     affiliate_id: str
     affiliate_name: str
-    program_id: str
+    program_id: str = Field(json_schema_extra=DETAIL)
     amount: str = Field(description="The sale net of discount and tax, for people.")
-    amount_cents: int = Field(description="The same in minor units of currency.")
-    currency: str
+    amount_cents: int = Field(description="The same in minor units of currency.", json_schema_extra=DETAIL)
+    currency: str = Field(json_schema_extra=DETAIL)
     commission: str = Field(description="What is left of it now, for people.")
-    commission_cents: int = Field(description="As earned at the sale, before refunds.")
-    remaining_commission_cents: int = Field(description="After refunds.")
-    commission_currency: str
+    commission_cents: int = Field(description="As earned at the sale, before refunds.", json_schema_extra=DETAIL)
+    remaining_commission_cents: int = Field(description="After refunds.", json_schema_extra=DETAIL)
+    commission_currency: str = Field(json_schema_extra=DETAIL)
     status: Status = Field(description="Pending until heldUntil, then Approved.")
     held_until: datetime
-    type: Literal["OneTime", "Recurring"]
-    stripe_subscription_id: str | None = None
-    stripe_customer_id: str | None = None
-    external_event_id: str = Field(description="The Stripe invoice or checkout session.")
+    type: Literal["OneTime", "Recurring"] = Field(json_schema_extra=DETAIL)
+    stripe_subscription_id: str | None = Field(default=None, json_schema_extra=DETAIL)
+    stripe_customer_id: str | None = Field(default=None, json_schema_extra=DETAIL)
+    external_event_id: str = Field(description="The Stripe invoice or checkout session.", json_schema_extra=DETAIL)
     created_at: datetime = Field(description="When it was paid.")
     refunded_at: datetime | None = None
-    attribution_method: Literal["coupon", "metadata_or_customer"]
+    attribution_method: Literal["coupon", "metadata_or_customer"] = Field(json_schema_extra=DETAIL)
     coupon_code: str | None = Field(default=None, description="The redeemed code, when that is what credited it.")
 
 
@@ -104,6 +104,7 @@ def _list(context: Context, request: ListConversionsInput) -> ConversionList:
             "items": [_values(row, context.now) for row in page.rows],
             "next_cursor": page.next_cursor,
             "has_more": page.next_cursor is not None,
+            "total": page.total,
             "stripe_mode": context.mode,
         }
     )

@@ -88,9 +88,7 @@ class ListInput(Input):
     """Arguments every list takes."""
 
     take: int = Field(default=DEFAULT_TAKE, ge=1, le=MAX_TAKE, description="How many to return at most.")
-    cursor: str | None = Field(
-        default=None, max_length=500, description="nextCursor of the previous page; leave out for the first page."
-    )
+    cursor: str | None = Field(default=None, max_length=500, description="nextCursor of the page before.")
 
 
 Item = TypeVar("Item", bound=Output)
@@ -100,5 +98,6 @@ class ListOutput(Output, Generic[Item]):
     """The envelope of every list."""
 
     items: list[Item]
-    next_cursor: str | None = Field(default=None, description="Pass as cursor for the next page; null on the last.")
+    next_cursor: str | None = Field(default=None, description="The cursor of the next page.")
     has_more: bool
+    total: int | None = Field(default=None, description="All that match; only on the first page, and up to 1,000.")

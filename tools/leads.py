@@ -140,6 +140,7 @@ def _list(context: Context, request: ListLeadsInput) -> LeadList:
         items=[LeadOutput.model_validate(_values(row, names[row.affiliate_id])) for row in page.rows],
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

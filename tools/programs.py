@@ -167,7 +167,10 @@ def _list(context: Context, request: ListProgramsInput) -> ProgramList:
     window = storage.pages.Window(request.take, request.cursor)
     page = storage.programs.page(context.session, context.organization_id, request.include_archived, window)
     return ProgramList(
-        items=[present(row) for row in page.rows], next_cursor=page.next_cursor, has_more=page.next_cursor is not None
+        items=[present(row) for row in page.rows],
+        next_cursor=page.next_cursor,
+        has_more=page.next_cursor is not None,
+        total=page.total,
     )
 
 

@@ -35,6 +35,8 @@ def _command(group: Any, name: str, run: str, help_: str) -> argparse.ArgumentPa
 def _everyday(commands: Any) -> None:
     serve = _command(commands, "serve", "serve:serve", "serve MCP on stdio, or MCP and the HTTP API on a port")
     serve.add_argument("transport", choices=("stdio", "http"), nargs="?", default="stdio")
+    serve.add_argument("--toolsets", metavar="NAMES", help="only these as tools, for example coupons,sales")
+    serve.add_argument("--read-only", action="store_true", help="only what changes nothing")
     call = _command(commands, "call", "call:call", "run one operation as the local owner and print its answer")
     call.add_argument("name", metavar="NAME", help="an operation, for example list_programs")
     call.add_argument(

@@ -18,6 +18,11 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     from rekomi_mcp.app import App
     from rekomi_mcp.serving import serve_http, serve_stdio
 
+    chosen = {
+        "toolsets": arguments.toolsets or settings.toolsets,
+        "read_only": arguments.read_only or settings.read_only,
+    }
+    settings = settings.model_copy(update=chosen)
     app = App(settings)
     if not _is_prepared(settings):
         _prepare(settings)
@@ -45,6 +50,8 @@ def _prepare(settings: Settings) -> None:
 def _banner(settings: Settings, transport: str) -> list[str]:
     where = f"on {settings.address}: MCP at /mcp, API at /api/v1" if transport == "http" else "MCP on stdio"
     lines = [f"rekomi-mcp serves {where}. Data in {settings.data_dir}."]
+    if settings.read_only:
+        lines.append("READ-ONLY: nothing that changes anything is offered.")
     if settings.mode == "sandbox":
         lines.append(
             "SANDBOX: no Stripe key is set, so no money here is real. Set REKOMI_STRIPE_SECRET_KEY to go live."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
@@ -27,7 +27,8 @@ from rekomi_mcp.domain.access import Credential
 from rekomi_mcp.domain.errors import InvalidInput, Refusal
 from rekomi_mcp.operation import AnyOperation, Catalogue
 from rekomi_mcp.pipeline import Call, Origin, Pipeline
-from rekomi_mcp.transports.schemas import input_schema, output_schema
+from rekomi_mcp.transports import answers
+from rekomi_mcp.transports.schemas import Homes, answer_schema, homes_of, input_schema, item_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ KEY_ARGUMENT = "idempotencyKey"
 _KEY_SCHEMA = {
     "type": "string",
     "maxLength": 255,
-    "description": "Repeat a call with the same key and arguments to receive the first answer instead of a second effect.",
+    "description": "A repetition with the same key is answered, and not done twice.",
 }
 TOOLS_LIST_TTL_MS = 300_000
 
@@ -69,14 +70,15 @@ def build_mcp_server(
 
     @cache
     def tools() -> list[Tool]:
-        return [describe(operation) for operation in catalogue.exposed()]
+        homes = homes_of(catalogue)
+        return [describe(operation, homes) for operation in catalogue.exposed()]
 
     async def list_tools(context: RequestContext, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=tools())
 
     async def call_tool(context: RequestContext, params: CallToolRequestParams) -> CallToolResult:
         operation = catalogue.get(params.name)
-        if operation is None or not operation.exposed:
+        if operation is None or not catalogue.exposes(operation):
             raise MCPError(INVALID_PARAMS, f"There is no tool named {params.name[:80]!r}. See tools/list.")
         credential, origin = identify(context)
         return await _answer(pipeline, operation, credential, dict(params.arguments or {}), origin)
@@ -99,23 +101,36 @@ async def _answer(
 ) -> CallToolResult:
     try:
         key, malformed = _take_key(operation, arguments)
+        detailed, senseless = answers.take_detail(operation, arguments)
         call = Call(
             operation=operation,
             credential=credential,
             arguments=arguments,
-            malformed=malformed,
+            malformed=malformed or senseless,
             idempotency_key=key,
             origin=origin,
         )
-        answer = await pipeline.execute(call)
+        content = await _within_budget(pipeline, call, detailed)
     except Refusal as refusal:
         return _refused(refusal.body())
     except Exception:
         logger.exception("%s failed", operation.name)
         message = "The server failed on this call, and nothing was changed. Its log says why."
         return _refused({"error": "internal_error", "message": message})
-    content = without_nulls(answer.body)
-    return CallToolResult(content=[TextContent(type="text", text=compact(content))], structured_content=content)
+    text = TextContent(type="text", text=answers.compact(content))
+    return CallToolResult(content=[text], structured_content=content)
+
+
+async def _within_budget(pipeline: Pipeline, call: Call, detailed: bool) -> dict[str, Any]:
+    """The answer; when a list is too long for an assistant, a shorter page of it, whose cursor goes on from there."""
+    operation = call.operation
+    content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
+    shown, asked = answers.fitting(content), len(content.get("items", ()))
+    if shown is not None:
+        call = replace(call, arguments={**cast(dict[str, Any], call.arguments), "take": shown})
+        content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
+        content[answers.NOTE] = answers.cut_note(operation, shown, asked)
+    return content
 
 
 def _take_key(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[str | None, InvalidInput | None]:
@@ -129,20 +144,25 @@ def _take_key(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[str |
 
 
 def _refused(body: dict[str, object]) -> CallToolResult:
-    return CallToolResult(is_error=True, content=[TextContent(type="text", text=compact(body))])
+    return CallToolResult(is_error=True, content=[TextContent(type="text", text=answers.compact(body))])
 
 
-def describe(operation: AnyOperation) -> Tool:
-    """The tool of an operation."""
+def describe(operation: AnyOperation, homes: Homes) -> Tool:
+    """The tool of an operation. `homes` says which tool describes which answer."""
     arguments = input_schema(operation.input)
+    answer = answer_schema(operation, homes)
     if not operation.reads:
         arguments["properties"] = {**arguments.get("properties", {}), KEY_ARGUMENT: _KEY_SCHEMA}
+    if answers.details_of(operation):
+        arguments["properties"][answers.DETAIL_ARGUMENT] = answers.DETAIL_SCHEMA
+    if item_of(operation.output):
+        answer["properties"][answers.NOTE] = answers.NOTE_SCHEMA
     return Tool(
         name=operation.name,
         title=operation.title,
         description=f"{operation.summary} {operation.usage}",
         input_schema=arguments,
-        output_schema=output_schema(operation.output),
+        output_schema=answer,
         annotations=ToolAnnotations(
             read_only_hint=operation.reads,
             destructive_hint=operation.destructive,
@@ -150,16 +170,3 @@ def describe(operation: AnyOperation) -> Tool:
             open_world_hint=operation.calls_stripe,
         ),
     )
-
-
-def without_nulls(value: Any) -> Any:
-    """The answer without its null fields, which say nothing and cost an assistant tokens."""
-    if isinstance(value, dict):
-        return {k: without_nulls(v) for k, v in value.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def compact(body: Any) -> str:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)

@@ -2,19 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel
+
+from rekomi_mcp.operation import AnyOperation, Catalogue
 
 JsonSchema = dict[str, Any]
 
 
 def input_schema(model: type[BaseModel]) -> JsonSchema:
-    return _plain(model.model_json_schema(by_alias=True, mode="validation"))
+    """What a tool takes. How long a text may be is said by the refusal of one that is longer."""
+    schema = _plain(model.model_json_schema(by_alias=True, mode="validation"))
+    return _without(schema, frozenset({"minLength", "maxLength"}))
 
 
-def output_schema(model: type[BaseModel]) -> JsonSchema:
-    return _plain(model.model_json_schema(by_alias=True, mode="serialization"))
+Homes = Mapping[str, tuple[str, str]]
+"""By the name of an answer's model: the tool that describes it, and in words where there."""
+
+
+def homes_of(catalogue: Catalogue) -> Homes:
+    """Where each answer is described: at the read whose answer it is, else at the list whose items it is."""
+    homes: dict[str, tuple[str, str]] = {}
+    reads = [operation for operation in catalogue.exposed() if operation.reads]
+    for operation in reads:
+        homes.setdefault(operation.output.__name__, (operation.name, f"The same fields as in {operation.name}."))
+    for operation in reads:
+        item = item_of(operation.output)
+        if item is not None:
+            homes.setdefault(item.__name__, (operation.name, f"The same fields as an item of {operation.name}."))
+    return homes
+
+
+def item_of(output: type[BaseModel]) -> type[BaseModel] | None:
+    """The model of a list's items; None when the answer is no list."""
+    items = output.model_fields.get("items")
+    found = get_args(items.annotation) if items is not None else ()
+    return found[0] if found and issubclass(found[0], BaseModel) else None
+
+
+def answer_schema(operation: AnyOperation, homes: Homes) -> JsonSchema:
+    """What a tool answers, short: an answer that another tool describes is not described again.
+
+    Answers leave nulls out, so no list of required fields could be read without the one of those that may be null.
+    """
+    schema = operation.output.model_json_schema(by_alias=True, mode="serialization")
+    elsewhere = {
+        name: {"type": "object", "description": words}
+        for name, (home, words) in homes.items()
+        if home != operation.name
+    }
+    if operation.output.__name__ in elsewhere:
+        return elsewhere[operation.output.__name__]
+    definitions = schema.get("$defs", {})
+    schema["$defs"] = {name: elsewhere.get(name, definition) for name, definition in definitions.items()}
+    return _without(_plain(schema), frozenset({"required", "additionalProperties", "format"}))
+
+
+def _without(node: Any, keywords: frozenset[str]) -> Any:
+    """The schema without these keywords, which only a machine would check."""
+    if isinstance(node, list):
+        return [_without(item, keywords) for item in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    node = cast(JsonSchema, node)
+    return {
+        key: {name: _without(field, keywords) for name, field in value.items()}
+        if key == "properties"
+        else _without(value, keywords)
+        for key, value in node.items()
+        if key not in keywords
+    }
 
 
 def _plain(schema: JsonSchema) -> JsonSchema:
@@ -46,5 +105,5 @@ def _simplify(node: Any, definitions: JsonSchema) -> Any:
         if key == "properties"
         else _simplify(value, definitions)
         for key, value in node.items()
-        if not (key == "title" and isinstance(value, str))
+        if not (key == "title" and isinstance(value, str)) and not key.startswith("x-")
     }

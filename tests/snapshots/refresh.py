@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rekomi_mcp.tools import CATALOGUE
 from rekomi_mcp.transports.mcp import describe
+from rekomi_mcp.transports.schemas import homes_of
 
 FOLDER = Path(__file__).parent / "tools"
 
@@ -15,9 +16,12 @@ FOLDER = Path(__file__).parent / "tools"
 @cache
 def snapshots() -> dict[str, str]:
     """What clients see of each tool, as the text of its snapshot, by file name."""
+    homes = homes_of(CATALOGUE)
     return {
         f"{operation.name}.json": json.dumps(
-            describe(operation).model_dump(mode="json", by_alias=True, exclude_none=True), indent=2, ensure_ascii=False
+            describe(operation, homes).model_dump(mode="json", by_alias=True, exclude_none=True),
+            indent=2,
+            ensure_ascii=False,
         )
         + "\n"
         for operation in CATALOGUE.exposed()

@@ -23,6 +23,7 @@ from rekomi_mcp.domain.access import BearerToken, TokenKind
 from rekomi_mcp.operation import AnyOperation
 from rekomi_mcp.pipeline import Origin
 from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.transports.answers import compact
 from rekomi_mcp.transports.mcp import build_mcp_server
 from tests.support.contents import audit_lines, contents
 from tests.support.world import World
@@ -150,13 +151,11 @@ def both_schemas(tool: Tool) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def noise_in(schema: dict[str, Any]) -> set[str]:
     """What costs tokens or confuses a client."""
-    found = schema.keys() & {"$ref", "$defs", "title"}
+    found = schema.keys() & {"$ref", "$defs", "title", "x-detail"}
     if schema.get("type") == "null":
         found.add("null")
     if schema.get("default", 0) is None:
         found.add("default null")
-    if "properties" in schema and schema.get("additionalProperties") is not False:
-        found.add("open")
     return found
 
 
@@ -168,6 +167,29 @@ async def test_every_schema_is_valid_strict_and_free_of_noise(client: Client) ->
             assert whole["type"] == "object", tool.name
             noise += [(tool.name, found, str(s)[:200]) for s in schemas(whole) if (found := noise_in(s))]
     assert noise == []
+
+
+async def test_only_arguments_that_are_declared_may_be_given(client: Client) -> None:
+    for tool in (await client.list_tools()).tools:
+        assert all(s.get("additionalProperties") is False for s in schemas(tool.input_schema) if "properties" in s)
+
+
+async def test_the_list_of_tools_costs_an_assistant_at_most_twelve_thousand_tokens(client: Client) -> None:
+    listed = await client.list_tools()
+    tools = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed.tools]
+    assert len(compact(tools)) / 4 <= 12_000
+
+
+async def test_what_a_tool_answers_is_described_there_or_in_a_tool_that_is_listed(client: Client) -> None:
+    tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    for tool in tools.values():
+        for schema in schemas(both_schemas(tool)[1]):
+            words = schema.get("description", "")
+            if "The same fields as" in words:
+                home = tools[words.rstrip(".").split()[-1]]
+                assert home.name != tool.name
+                described = [s for s in schemas(both_schemas(home)[1]) if "id" in s.get("properties", {})]
+                assert described, home.name
 
 
 async def test_every_argument_says_what_it_is(client: Client) -> None:
