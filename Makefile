@@ -20,7 +20,8 @@ check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(VENV)/installed-dev ## write the generated parts of the documents and the tool snapshots again
+docs: $(VENV)/installed-dev ## write what is generated again: parts of documents, tool snapshots, Stripe's description
+	@$(BIN)/python -m tests.contract.derive
 	@$(BIN)/python -m tests.documents
 	@$(BIN)/python -m tests.snapshots.refresh
 
