@@ -21,7 +21,7 @@ from rekomi_mcp.sandbox.work import Work
 from tests.contract.checks import Fault, JsonObject
 from tests.contract.document import Document, stripe_document
 
-CLIENT = "Stripe/v1"
+_CLIENT = "Stripe/v1"
 """How the stripe package introduces itself."""
 
 
@@ -43,7 +43,7 @@ class Watch:
 
     def asked(self, verb: str, segments: Sequence[str], form: str, headers: Mapping[str, str]) -> None:
         """A request was made. Only the stripe package has to make good ones: a test may write a bad one by hand."""
-        if headers.get("user-agent", "").startswith(CLIENT):
+        if _is_client(headers):
             found = self._document.request(verb, segments, form) + self._document.headers(verb, headers)
             self._note("requests", undocumented=found)
 
@@ -55,7 +55,7 @@ class Watch:
         asked = self._document.request(verb, segments, form)
         if status < 400:
             faults += [f"accepted by the sandbox: {fault}" for fault in asked]
-        elif headers.get("user-agent", "").startswith(CLIENT):  # perhaps from another process, where nobody watches
+        elif _is_client(headers):  # perhaps from another process, where nobody watches
             undocumented = asked
         self._note("answers", faults, undocumented)
 
@@ -89,15 +89,20 @@ class Watch:
         return taken
 
 
+def _is_client(headers: Mapping[str, str]) -> bool:
+    return headers.get("user-agent", "").startswith(_CLIENT)
+
+
 @contextmanager
 def watching(watch: Watch) -> Generator[None]:
     """Show the watch everything that this process does."""
     send, answer, add, save = httpx.AsyncClient.send, sandbox_app.answer_api, Work.add, Work.save
 
     async def watched_send(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
-        path, _, query = request.url.raw_path.decode().partition("?")
-        form = request.content.decode() if request.method == "POST" else query
-        watch.asked(request.method, [unquote(part) for part in path.split("/") if part], form, request.headers)
+        if _is_client(request.headers):
+            path, _, query = request.url.raw_path.decode().partition("?")
+            form = request.content.decode() if request.method == "POST" else query
+            watch.asked(request.method, [unquote(part) for part in path.split("/") if part], form, request.headers)
         return await send(self, request, **options)
 
     def watched_answer(state: State, request: ApiRequest) -> Answer:
