@@ -11,16 +11,15 @@ import ast
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import stripe
 
 from rekomi_mcp.sandbox.api import ROUTES
+from tests.contract.document import PATH
 from tests.contract.schemas import Types
 from tests.contract.source import Class, Module, module, services
 
-PATH = Path(__file__).parent / "stripe.json"
 COMMAND = "make docs"
 JsonObject = dict[str, Any]
 

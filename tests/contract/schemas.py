@@ -45,7 +45,7 @@ class Types:
 
     def object_of(self, kind: Class) -> JsonObject:
         """What an object of a class looks like in JSON. What may be null may be absent: the package does not tell which."""
-        fields = {name: self._field(annotation, kind) for name, annotation in kind.fields()}
+        fields = {name: self.schema(annotation, kind) for name, annotation in kind.fields()}
         return _object(fields, [name for name, annotation in kind.fields() if not _is(annotation, "Optional")])
 
     def deleted(self, kind: Class) -> JsonObject:
@@ -53,18 +53,15 @@ class Types:
         fields = dict(kind.fields())
         if "deleted" not in fields:  # a subscription is canceled, and stays
             return self.refer(kind)
-        shown = {name: self._field(fields[name], kind) for name in ("id", "object")}
+        shown = {name: self.schema(fields[name], kind) for name in ("id", "object")}
         return _object(shown | {"deleted": {"type": "boolean", "enum": [True]}}, ["deleted", "id", "object"])
 
     def params(self, kind: Class) -> JsonObject:
         """The parameters of a request, or a hash among them."""
         if kind.bases not in _PARAMS_BASES:
             raise TypeError(f"{kind.node.name} has an unknown form: {kind.bases}")
-        fields = {name: self._field(annotation, kind) for name, annotation in kind.fields()}
+        fields = {name: self.schema(annotation, kind) for name, annotation in kind.fields()}
         return _object(fields, [name for name, annotation in kind.fields() if not _is(annotation, "NotRequired")])
-
-    def _field(self, annotation: ast.expr, within: Class) -> JsonObject:
-        return self.schema(annotation, within)
 
     def schema(self, annotation: ast.expr, within: Class | Module) -> JsonObject:
         """The schema of an annotation that stands in a class.

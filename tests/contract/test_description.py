@@ -27,8 +27,8 @@ from rekomi_mcp.sandbox.params import (
 )
 from rekomi_mcp.sandbox.routes import Route
 from tests.contract.checks import Checks, JsonObject
-from tests.contract.derive import COMMAND, PATH, describe, written
-from tests.contract.document import asked, stripe_document
+from tests.contract.derive import COMMAND, describe, written
+from tests.contract.document import PATH, asked, stripe_document
 
 DOCUMENT = stripe_document()
 
