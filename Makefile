@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench docs installs audit clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,9 +23,17 @@ check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 bench: $(VENV)/installed-dev ## measure speed and memory beside their floors, with a million sales; takes about 15 minutes
 	@$(BIN)/python -m tests.benchmarks
 
-docs: $(VENV)/installed-dev ## write the generated parts of the documents and the tool snapshots again
+docs: $(VENV)/installed-dev ## write what is generated again: parts of documents, tool snapshots, Stripe's description
+	@$(BIN)/python -m tests.contract.derive
 	@$(BIN)/python -m tests.documents
 	@$(BIN)/python -m tests.snapshots.refresh
+
+installs: $(VENV)/installed-outside ## build the package, install it with uvx and pipx, and work with it as an assistant
+	@$(BIN)/python -m tests.outside.installs
+
+audit: $(VENV)/installed-outside ## look for known vulnerabilities in what is installed (asks PyPI)
+	@$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audited.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/audited.txt $(AUDIT)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -43,6 +51,11 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing rekomi-mcp and its development tools into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-outside: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing rekomi-mcp and what looks at it from outside into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[outside]'
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed
 
 # Type checkers do not follow the folder map in pyproject.toml: they are shown the two folders by their installed names.
 $(VENV)/typings: | $(VENV)/bin/python

@@ -13,6 +13,8 @@ from rekomi_mcp.settings import Settings
 from tests.support.databases import PostgresSnapshot, copy_sqlite, create_database, postgres_server
 from tests.support.world import World, populate
 
+pytest_plugins = ["tests.contract.plugin"]
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import SecretStr
 
 from rekomi_mcp.cli.call import markdown_table
+from rekomi_mcp.cli.parser import build_parser
 from rekomi_mcp.domain import errors
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.settings import PREFIX, Settings
+from rekomi_mcp.tools import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,7 +47,42 @@ def refusals() -> list[type[Refusal]]:
 def errors_table() -> str:
     rows = ["| status | error | meaning |", "|---|---|---|"]
     rows += [f"| {c.status} | `{c.code}` | {_meaning(c)} |" for c in refusals()]
+    rows.append("| 4xx | `http_error` | The request is not one that HTTP allows; the message says why. |")
     rows.append("| 500 | `internal_error` | The server failed; nothing was changed, and its log says why. |")
+    return "\n".join(rows)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command with its arguments, and what it does."""
+    waiting = [build_parser("")]
+    while waiting:
+        parser = waiting.pop(0)
+        actions = [action for action in parser._actions if action.dest != "help"]  # pyright: ignore[reportPrivateUsage]
+        groups = [cast(dict[str, argparse.ArgumentParser], a.choices) for a in actions if isinstance(a.choices, dict)]
+        for group in groups:
+            waiting += group.values()
+        if not groups:
+            # Not argparse's own line, which differs between versions of Python.
+            arguments = sorted(map(_argument, actions), key=lambda argument: argument.startswith("[--"))
+            yield " ".join([parser.prog, *arguments]), parser.description or ""
+
+
+def _argument(action: argparse.Action) -> str:
+    value = "/".join(map(str, action.choices)) if action.choices else str(action.metavar or action.dest.upper())
+    if not action.option_strings:
+        return value if action.required else f"[{value}]"
+    return f"[{action.option_strings[0]}]" if action.nargs == 0 else f"[{action.option_strings[0]} {value}]"
+
+
+def commands_table() -> str:
+    rows = ["| command | what it does |", "|---|---|"]
+    rows += [f"| `{usage}` | {meaning} |" for usage, meaning in commands()]
+    return "\n".join(rows)
+
+
+def own_operations_table() -> str:
+    rows = ["| operation | what it does |", "|---|---|"]
+    rows += [f"| `{operation.name}` | {operation.summary} |" for operation in CATALOGUE if not operation.exposed]
     return "\n".join(rows)
 
 
@@ -54,6 +92,7 @@ def _meaning(refusal: type[Refusal]) -> str:
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"tools": markdown_table, "settings": settings_table},
+    "docs/commands.md": {"commands": commands_table, "own operations": own_operations_table},
     "docs/errors.md": {"errors": errors_table},
 }
 

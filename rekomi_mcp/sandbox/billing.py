@@ -188,7 +188,7 @@ def _new_subscription(work: Work, order: Order) -> JsonObject:
         "default_tax_rates": order.default_rates,
         "description": order.description,
         "discounts": [],
-        "items": list_of(items, f"/v1/subscription_items?subscription={id}", total_count=len(items)),
+        "items": list_of(items, f"/v1/subscription_items?subscription={id}"),
         "latest_invoice": None,
         "metadata": order.metadata,
         "start_date": work.now,

@@ -258,17 +258,22 @@ ROUTES = (
                 "invoice_creation": Fields(
                     {
                         "enabled": Boolean(),
-                        "invoice_data": Fields({"description": Text(), "metadata": Metadata()}),
+                        "invoice_data": Fields({"description": Text(), "metadata": Metadata(clearable=False)}),
                     },
                     required=("enabled",),
                 ),
                 "line_items": ListOf(_LINE_ITEM),
                 "locale": Text(),
-                "metadata": Metadata(),
+                "metadata": Metadata(clearable=False),
                 "mode": Choice("payment", "subscription"),
-                "payment_intent_data": Fields({"description": Text(), "metadata": Metadata()}),
+                "payment_intent_data": Fields({"description": Text(), "metadata": Metadata(clearable=False)}),
                 "subscription_data": Fields(
-                    TRIAL | {"default_tax_rates": ListOf(Text()), "description": Text(), "metadata": Metadata()}
+                    TRIAL
+                    | {
+                        "default_tax_rates": ListOf(Text()),
+                        "description": Text(),
+                        "metadata": Metadata(clearable=False),
+                    }
                 ),
                 "success_url": Text(),
             },

@@ -164,7 +164,7 @@ def _draft(work: Work, bill: Bill, customer: JsonObject, id: str) -> JsonObject:
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
         "discounts": discount_ids,
-        "lines": list_of(lines, f"/v1/invoices/{id}/lines", total_count=len(lines)),
+        "lines": list_of(lines, f"/v1/invoices/{id}/lines"),
         "metadata": bill.metadata or {},
         "parent": _parent(bill.subscription),
         "period_end": bill.period_end,

@@ -109,10 +109,12 @@ class Currency:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Up to 50 texts by name. "" for a name deletes it, "" for the whole deletes all (read as None)."""
+    """Up to 50 texts by name. "" for a name deletes it, "" for the whole deletes all where it can be cleared (None)."""
+
+    clearable: bool = True
 
     def read(self, raw: Raw, param: str) -> dict[str, str] | None:
-        if raw == "":
+        if raw == "" and self.clearable:
             return None
         if isinstance(raw, str):
             raise InvalidRequest("Invalid object", param=param)

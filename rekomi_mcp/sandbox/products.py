@@ -137,6 +137,7 @@ _PRODUCT: dict[str, Parameter] = {
     "metadata": Metadata(),
     "name": Text(),
 }
+_NEW_PRODUCT = _PRODUCT | {"id": Text(), "metadata": Metadata(clearable=False)}
 _PRICE: dict[str, Parameter] = {
     "active": Boolean(),
     "lookup_key": Text(),
@@ -146,7 +147,7 @@ _PRICE: dict[str, Parameter] = {
 _RECURRING = Fields(
     {"interval": Choice("day", "month", "week", "year"), "interval_count": Integer(minimum=1)}, required=("interval",)
 )
-_NEW_PRICE: dict[str, Parameter] = {
+_NEW_PRICE_DATA: dict[str, Parameter] = {
     "currency": Currency(),
     "product": Text(),
     "recurring": _RECURRING,
@@ -154,18 +155,25 @@ _NEW_PRICE: dict[str, Parameter] = {
     "unit_amount": Integer(minimum=0, maximum=99_999_999),
 }
 
+_NEW_PRICE = _PRICE | _NEW_PRICE_DATA | {"metadata": Metadata(clearable=False)}
+_PRODUCT_OF_PRICE = Fields(
+    {name: kind for name, kind in _NEW_PRODUCT.items() if name != "description"}, required=("name",)
+)
+_PRODUCT_OF_SESSION = Fields(
+    {"description": Text(), "metadata": Metadata(clearable=False), "name": Text()}, required=("name",)
+)
+
 PRICE_DATA = Fields(
-    _NEW_PRICE
-    | {"product_data": Fields({"description": Text(), "metadata": Metadata(), "name": Text()}, required=("name",))},
+    _NEW_PRICE_DATA | {"product_data": _PRODUCT_OF_SESSION},
     required=("currency", "unit_amount"),
 )
 """A price described in a checkout session."""
 
-RECURRING_PRICE_DATA = Fields(_NEW_PRICE, required=("currency", "product", "recurring", "unit_amount"))
+RECURRING_PRICE_DATA = Fields(_NEW_PRICE_DATA, required=("currency", "product", "recurring", "unit_amount"))
 """A price described in a subscription, for a product that exists."""
 
 ROUTES = (
-    Route("POST", "/v1/products", create_product, Fields(_PRODUCT | {"id": Text()}, required=("name",))),
+    Route("POST", "/v1/products", create_product, Fields(_NEW_PRODUCT, required=("name",))),
     listing("/v1/products", "product", {"active": (Boolean(), "active")}),
     retrieving("/v1/products/{id}", "product"),
     Route("POST", "/v1/products/{id}", update_product, Fields(_PRODUCT)),
@@ -173,10 +181,7 @@ ROUTES = (
         "POST",
         "/v1/prices",
         create_price,
-        Fields(
-            _PRICE | _NEW_PRICE | {"product_data": Fields(_PRODUCT | {"id": Text()}, required=("name",))},
-            required=("currency", "unit_amount"),
-        ),
+        Fields(_NEW_PRICE | {"product_data": _PRODUCT_OF_PRICE}, required=("currency", "unit_amount")),
     ),
     listing(
         "/v1/prices",

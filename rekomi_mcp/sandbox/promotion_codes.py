@@ -147,7 +147,7 @@ ROUTES = (
                 "customer": Text(),
                 "expires_at": Integer(),
                 "max_redemptions": Integer(minimum=1),
-                "metadata": Metadata(),
+                "metadata": Metadata(clearable=False),
                 "promotion": Fields({"coupon": Text(), "type": Choice("coupon")}, required=("type",)),
                 "restrictions": Fields(
                     {

@@ -15,9 +15,9 @@ def notes(item: JsonObject) -> JsonObject:
     return item.setdefault(PRIVATE, {})
 
 
-def list_of(data: list[JsonObject], url: str, **extra: object) -> JsonObject:
+def list_of(data: list[JsonObject], url: str) -> JsonObject:
     """Stripe's envelope around several objects."""
-    return {"object": "list", "data": data, "has_more": False, "url": url, **extra}
+    return {"object": "list", "data": data, "has_more": False, "url": url}
 
 
 def changed_attributes(before: Mapping[str, Any], after: Mapping[str, Any]) -> JsonObject:

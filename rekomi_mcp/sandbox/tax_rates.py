@@ -48,7 +48,7 @@ ROUTES = (
                 "display_name": Text(),
                 "inclusive": Boolean(),
                 "jurisdiction": Text(),
-                "metadata": Metadata(),
+                "metadata": Metadata(clearable=False),
                 "percentage": Percentage(minimum=0, decimals=4),
             },
             required=("display_name", "inclusive", "percentage"),

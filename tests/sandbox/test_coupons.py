@@ -41,6 +41,7 @@ async def test_an_id_can_be_used_once(client: StripeClient) -> None:
     assert (refusal.value.http_status, refusal.value.code) == (400, "resource_already_exists")
 
 
+@pytest.mark.undocumented("duration: 'sometimes'")
 async def test_terms_that_make_no_sense_are_refused(client: StripeClient) -> None:
     wrong: list[tuple[Any, str | None, str]] = [
         ({}, None, "Must provide percent_off or amount_off"),
@@ -62,6 +63,7 @@ async def test_terms_that_make_no_sense_are_refused(client: StripeClient) -> Non
     assert (await client.v1.coupons.list_async()).data == []
 
 
+@pytest.mark.undocumented("percent_off: not documented")
 async def test_only_name_and_metadata_change_and_the_event_shows_the_old_values(client: StripeClient) -> None:
     coupon = await client.v1.coupons.create_async({"percent_off": 20, "metadata": {"keep": "1", "drop": "2"}})
     changed = await client.v1.coupons.update_async(coupon.id, {"name": "Renamed", "metadata": {"drop": "", "add": "3"}})

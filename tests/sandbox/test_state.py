@@ -1,6 +1,7 @@
 """The state file: shared by processes, intact after any of them dies, and the clock in it."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from rekomi_mcp.sandbox.errors import ApiError, Busy
 from rekomi_mcp.sandbox.server import running_sandbox
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
+from tests.contract.processes import watched
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +35,11 @@ SERVE = "import pathlib, sys; from rekomi_mcp.sandbox.server import serve_sandbo
 def start_process(state_path: Path) -> tuple["subprocess.Popen[str]", str]:
     """A sandbox in a process of its own, and its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(state_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, str(state_path)],
+        env=os.environ | watched(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()

@@ -20,6 +20,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from rekomi_mcp.app import App
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.tools import CATALOGUE
+from tests.contract.processes import watched
 from tests.support.world import operate
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +31,9 @@ START_SECONDS = 30
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What an assistant gives the server it starts: no more than it must."""
-    return {"PATH": os.environ["PATH"], "HOME": str(folder), "REKOMI_DATA_DIR": str(folder / "data"), **more}
+    """What an assistant gives the server it starts, no more than it must; and the watch over what it asks of Stripe."""
+    least = {"PATH": os.environ["PATH"], "HOME": str(folder), "REKOMI_DATA_DIR": str(folder / "data")}
+    return least | watched() | more
 
 
 @pytest.fixture(scope="module")
