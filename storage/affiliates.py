@@ -8,6 +8,8 @@ from sqlmodel import Session, col, select
 from rekomi_mcp.storage.pages import Page, Window, newest_first
 from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow
 
+APPROVED = "Approved"
+
 
 @dataclass(frozen=True, slots=True)
 class AffiliateFilter:
@@ -41,9 +43,11 @@ def names(session: Session, organization_id: str, ids: Iterable[str]) -> dict[st
     return {row_id: full_name or email for row_id, full_name, email in session.exec(query)}
 
 
-def statuses(session: Session, organization_id: str) -> dict[str, str]:
-    """Every affiliate's status, by id."""
-    query = select(AffiliateRow.id, AffiliateRow.status).where(AffiliateRow.organization_id == organization_id)
+def unapproved(session: Session, organization_id: str) -> dict[str, str]:
+    """The status of every affiliate that is not approved, by id: the few among the many."""
+    query = select(AffiliateRow.id, AffiliateRow.status).where(
+        AffiliateRow.organization_id == organization_id, AffiliateRow.status != APPROVED
+    )
     return dict(session.exec(query).all())
 
 

@@ -29,16 +29,18 @@ def balances(session: Session, organization_id: str, wanted: BalanceFilter, now:
     """
     amount = col(LedgerEntryRow.amount_minor)
     released = col(LedgerEntryRow.available_at) <= now
-    in_period = _in_period(wanted)
+    sale = col(LedgerEntryRow.kind) == "accrual"
+    period = _in_period(wanted)
+    whole = [] if period is None else [_sum(amount, released).label("available_ever")]
     query = (
         select_columns(
             col(LedgerEntryRow.affiliate_id),
             col(LedgerEntryRow.currency),
-            _sum(amount, released, in_period).label("available"),
-            _sum(amount, released, None).label("available_ever"),
-            _sum(amount, ~released, in_period).label("held"),
-            _sum(1, and_(released, col(LedgerEntryRow.kind) == "accrual"), in_period).label("released_sales"),
-            _sum(1, and_(~released, col(LedgerEntryRow.kind) == "accrual"), in_period).label("held_sales"),
+            _sum(amount, *period or ()).label("all"),
+            _sum(amount, released, *period or ()).label("available"),
+            _sum(1, sale, *period or ()).label("sales"),
+            _sum(1, released, sale, *period or ()).label("released_sales"),
+            *whole,
         )
         .where(col(LedgerEntryRow.organization_id) == organization_id)
         .group_by(col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
@@ -58,8 +60,7 @@ def next_releases(
     Ask for those that are shown: for named affiliates it walks the index to what is still held.
     """
     conditions = [col(LedgerEntryRow.organization_id) == organization_id, col(LedgerEntryRow.available_at) > now]
-    if (period := _in_period(wanted)) is not None:
-        conditions.append(period)
+    conditions += _in_period(wanted) or ()
     if wanted.affiliate_ids is not None:
         conditions.append(col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids))
     key = (col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
@@ -76,26 +77,27 @@ def next_releases(
     return {(row.affiliate_id, row.currency): row.at for row in session.connection().execute(query)}
 
 
-def _in_period(wanted: BalanceFilter) -> ColumnElement[bool] | None:
+def _in_period(wanted: BalanceFilter) -> list[ColumnElement[bool]] | None:
+    """What makes a sale one of the period's; None without a period."""
     bounds: list[ColumnElement[bool]] = []
     if wanted.since is not None:
         bounds.append(col(LedgerEntryRow.sold_at) >= wanted.since)
     if wanted.until is not None:
         bounds.append(col(LedgerEntryRow.sold_at) < wanted.until)
-    return and_(*bounds) if bounds else None
+    return bounds or None
 
 
-def _sum(value: Any, condition: ColumnElement[bool], also: ColumnElement[bool] | None) -> ColumnElement[int]:
-    wanted = condition if also is None else and_(condition, also)
-    return func.coalesce(func.sum(case((wanted, value), else_=0)), 0)
+def _sum(value: Any, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((and_(*conditions), value), else_=0) if conditions else value)
 
 
 def _balance(row: Any) -> Balance:
-    available = min(int(row.available), int(row.available_ever))
+    affiliate_id, currency, everything, released, sales, released_sales, *whole = row
+    available = int(min(released, *whole)) if whole else int(released)
     return Balance(
-        affiliate_id=row.affiliate_id,
-        currency=row.currency,
+        affiliate_id=affiliate_id,
+        currency=currency,
         available_minor=available,
-        held_minor=int(row.held),
-        sales=int(row.released_sales if available else row.held_sales),
+        held_minor=int(everything - released),
+        sales=int(released_sales if available else sales - released_sales),
     )

@@ -90,8 +90,8 @@ def _preview(context: Context, request: PreviewInput) -> PreviewOutput:
         if len(known) < len(set(request.affiliate_ids)):
             raise NotFound("One of these affiliates does not exist. See list_affiliates.", field="affiliateIds")
     balances = storage.ledger.balances(session, organization_id, wanted, context.now)
-    statuses = storage.affiliates.statuses(session, organization_id)
-    planned = [plan_one(b, statuses[b.affiliate_id], request.method) for b in balances]
+    status_of = storage.affiliates.unapproved(session, organization_id).get
+    planned = [plan_one(b, status_of(b.affiliate_id, storage.affiliates.APPROVED), request.method) for b in balances]
     planned.sort(key=lambda p: (not p.is_eligible, -p.amount_minor, p.balance.affiliate_id, p.balance.currency))
     shown = planned[: request.take]
     people = sorted({p.balance.affiliate_id for p in shown})
