@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import anyio
 import httpx
 import pytest
 from mcp_types.version import LATEST_MODERN_VERSION
@@ -62,20 +63,26 @@ async def test_a_bad_body_is_refused_over_http(scene: Scene, content: bytes) -> 
     refused_quietly(scene, before, answer.text)
 
 
-async def call_tool(scene: Scene, era: str, arguments: bytes) -> httpx.Response:
-    """A call of create_program with raw arguments, as clients of an era send it."""
+META = {
+    "io.modelcontextprotocol/protocolVersion": LATEST_MODERN_VERSION,
+    "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+async def post_message(scene: Scene, era: str, message: bytes, **routing: str) -> httpx.Response:
+    """A message as clients of an era send it."""
     headers = MCP_HEADERS | {"authorization": f"Bearer {scene.world.acme.mcp_token}"}
-    message = CALL % (b"1", arguments)
     if era == "modern":
-        headers |= {"mcp-protocol-version": LATEST_MODERN_VERSION, "mcp-method": "tools/call"}
-        headers["mcp-name"] = "create_program"
-        meta = {
-            "io.modelcontextprotocol/protocolVersion": LATEST_MODERN_VERSION,
-            "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
-        message = message.replace(b'"params":{', b'"params":{"_meta":' + json.dumps(meta).encode() + b",")
+        headers |= {"mcp-protocol-version": LATEST_MODERN_VERSION} | routing
+        message = message.replace(b'"params":{', b'"params":{"_meta":' + json.dumps(META).encode() + b",")
     return await scene.doors.client.post("/mcp", content=message, headers=headers)
+
+
+async def call_tool(scene: Scene, era: str, arguments: bytes) -> httpx.Response:
+    """A call of create_program with raw arguments."""
+    routing = {"mcp-method": "tools/call", "mcp-name": "create_program"}
+    return await post_message(scene, era, CALL % (b"1", arguments), **routing)
 
 
 every_era = pytest.mark.parametrize("era", ["handshake", "modern"])
@@ -97,6 +104,32 @@ async def test_a_bad_message_is_refused_over_mcp(scene: Scene, content: bytes, e
 async def test_the_same_message_with_good_arguments_is_taken(scene: Scene, era: str) -> None:
     answer = await call_tool(scene, era, PROGRAM % (f'"Made by the {era} era"'.encode(), b"20"))
     assert answer.json()["result"]["structuredContent"]["name"] == f"Made by the {era} era"
+
+
+@every_era
+@pytest.mark.parametrize(
+    "method",
+    [
+        "subscriptions/listen",
+        "resources/subscribe",
+        "resources/list",
+        "prompts/list",
+        "logging/setLevel",
+        "completion/complete",
+        "sampling/createMessage",
+        "tasks/list",
+        "tools/nothing",
+        "",
+    ],
+)
+async def test_no_method_holds_a_connection_open(scene: Scene, method: str, era: str) -> None:
+    """What this server does not offer is answered at once, and not with a stream."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"level": "debug", "uri": "file:///etc/passwd"}}
+    with anyio.fail_after(5):
+        content = json.dumps(message, separators=(",", ":")).encode()
+        answer = await post_message(scene, era, content, **{"mcp-method": method})
+    assert not answer.headers["content-type"].startswith("text/event-stream")
+    assert "error" in answer.json() or answer.json()["result"] == {}
 
 
 @pytest.mark.parametrize("id_", [b"null", b"{}", b"9" * 400, b"1.5", b'"' + b"x" * 100_000 + b'"', b'"\\u0000"'])
