@@ -62,6 +62,6 @@ def choose_levels(level: str) -> None:
     """Our own loggers from this level on, all others from WARNING on."""
     logging.getLogger(OURS).setLevel(level)
     logging.getLogger().setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    # A broken message is an answer to its sender; these log it with what was in it.
-    for name in ("mcp", "stripe"):
+    # A broken request is answered to whoever sent it; these would log it too, one line each, with what was in it.
+    for name in ("mcp", "stripe", "uvicorn"):
         logging.getLogger(name).setLevel(logging.ERROR)
