@@ -35,9 +35,10 @@ async def test_the_folder_and_every_file_in_it_are_their_owners_alone(tmp_path: 
     app = App(Settings(data_dir=folder))
     async with app.running():
         world = await populate(app)
-        await app.sandbox.endpoint()
-        State(app.settings.sandbox_path).close()
-        found = {path.name: mode(path) for path in folder.iterdir()}
+        state = State(app.settings.sandbox_path)
+        with state.write():
+            found = {path.name: mode(path) for path in folder.iterdir()}
+        state.close()
         assert {"rekomi-sandbox.db", "rekomi-sandbox.db-wal", "sandbox.db"} <= set(found)
         assert set(found.values()) == {0o600}
         assert mode(folder) == 0o700
