@@ -6,20 +6,26 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from rekomi_mcp import __version__
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
 from rekomi_mcp.pipeline import Origin
+from rekomi_mcp.settings import Settings
 from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
+
+if TYPE_CHECKING:
+    import uvicorn
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +64,40 @@ async def serve_http(app: App) -> None:
     """Listen on the configured address until told to stop."""
     import uvicorn
 
-    settings = app.settings
-    config = uvicorn.Config(
-        build_http_app(app), host=settings.host, port=settings.port, log_config=None, access_log=False, ws="none"
+    await uvicorn.Server(http_config(build_http_app(app), app.settings)).serve()
+
+
+def http_config(http_app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How HTTP is served: with a limit on every connection, and no word of ours to the access log."""
+    import uvicorn
+
+    from rekomi_mcp.transports.connections import (
+        MAX_CONNECTIONS,
+        MAX_HEADER_BYTES,
+        SHUTDOWN_SECONDS,
+        ImpatientProtocol,
     )
-    await uvicorn.Server(config).serve()
+
+    return uvicorn.Config(
+        http_app,
+        host=settings.host,
+        port=settings.port,
+        http=ImpatientProtocol,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        # Only behind a proxy is there somebody whose word on the caller's address counts.
+        proxy_headers=settings.public_url is not None,
+        server_header=False,
+        log_config=None,
+        access_log=False,
+    )
 
 
 def build_http_app(app: App) -> Starlette:
     """The ASGI application. Its lifespan runs the background work, and on the sandbox links the sandbox's webhook."""
+    from rekomi_mcp.transports.browsers import BrowserGuard, OwnNames
     from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
     from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
     from rekomi_mcp.transports.openapi import describe_api
@@ -95,7 +126,7 @@ def build_http_app(app: App) -> Starlette:
 
     http_app = Starlette(
         routes=[
-            Route("/mcp", endpoint),
+            Route("/mcp", endpoint, methods=["POST"]),
             build_stripe_webhook(
                 app.open_store, webhook_secrets, app.clock, settings.mode == "live", app.background.wake
             ),
@@ -103,6 +134,7 @@ def build_http_app(app: App) -> Starlette:
             Route("/healthz", healthz),
             *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
+        middleware=[Middleware(BrowserGuard, names=OwnNames.of(settings), exempt=frozenset({PATH, "/healthz"}))],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )

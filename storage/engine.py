@@ -59,7 +59,10 @@ class Store:
         options: dict[str, Any] = (
             {"connect_args": {"check_same_thread": False, "timeout": 15}} if self.is_sqlite else {}
         )
-        engine = create_engine(self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, **options)
+        # What was bound to a statement is in no error message: it holds addresses and digests, and errors are logged.
+        engine = create_engine(
+            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, hide_parameters=True, **options
+        )
         if self.is_sqlite:
             read_only = begin == "BEGIN"
 
@@ -82,6 +85,21 @@ class Store:
         return self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def _make_private(path: Path) -> None:
+    """Make a SQLite file that only its owner can read; one that is there keeps the permissions it was given.
+
+    Raises:
+        ValueError: the file cannot be made there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            # The files that SQLite puts beside it are given its permissions.
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}.") from None
+
+
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
@@ -97,9 +115,9 @@ def _with_driver(url: URL) -> URL:
     """
     backend = url.get_backend_name()
     if backend == "sqlite":
-        if url.database in (None, "", ":memory:"):
+        if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
             raise ValueError("A SQLite store lives in a file: write sqlite:////folder/rekomi.db.")
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(Path(url.database))
         return url.set(drivername="sqlite")
     if backend in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")

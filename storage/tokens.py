@@ -17,7 +17,8 @@ def new_secret(kind: TokenKind) -> str:
 
 
 def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    # An environment variable may hold any bytes; what is no text is no token either.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def hint(text: str) -> str:

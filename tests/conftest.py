@@ -1,4 +1,4 @@
-"""Fixtures: every test that takes `app` runs on SQLite and on a real PostgreSQL."""
+"""Fixtures: every test that takes `app` runs on SQLite and on a real PostgreSQL; nothing may log a secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rekomi_mcp.settings import Settings
 from tests.support.databases import PostgresSnapshot, copy_sqlite, create_database, postgres_server
 from tests.support.world import World, populate
 
-pytest_plugins = ["tests.contract.plugin"]
+pytest_plugins = ["tests.contract.plugin", "tests.support.log_watch"]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rekomi_mcp.gateways",),
     ("rekomi_mcp.tools",),
     ("rekomi_mcp.pipeline",),
-    ("rekomi_mcp.settings",),
+    ("rekomi_mcp.settings", "rekomi_mcp.logs"),
     ("rekomi_mcp.transports", "rekomi_mcp.workers", "rekomi_mcp.sandbox"),
     ("rekomi_mcp.app",),
     ("rekomi_mcp.serving",),

@@ -17,7 +17,7 @@ from rekomi_mcp.domain.money import decimals, to_major, to_minor
 from rekomi_mcp.gateways.stripe import NewCoupon
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route, ThreeSteps, Ticket
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Currency, Id, ListInput, ListOutput, Mode, Moment, Name
+from rekomi_mcp.tools.fields import Count, Currency, Id, ListInput, ListOutput, Mode, Moment, Name
 from rekomi_mcp.tools.rates import basis_points
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class CreateCouponInput(Input):
         default=Duration.Once, description="For a subscription: the first payment, some months, or every payment."
     )
     duration_in_months: int | None = Field(default=None, ge=1, le=120, description="Required for Repeating.")
-    max_redemptions_per_code: int | None = Field(default=None, ge=1, description="Uses of each affiliate's code.")
+    max_redemptions_per_code: Count | None = Field(default=None, description="Uses of each affiliate's code.")
     expires_at: Moment | None = Field(default=None, description="When every code of it ends; in the future.")
     allow_affiliate_self_mint: bool = Field(default=False, description="Whether affiliates may make own codes.")
     overrides_click_attribution: bool = Field(

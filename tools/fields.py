@@ -14,6 +14,13 @@ from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import Input, Output
 
 Mode = Literal["sandbox", "test", "live"]
+FIRST_YEAR, LAST_YEAR = 1970, 9998
+"""No time before computers, and none whose day after, or whose time in another zone, no calendar has."""
+MAX_RAW_LENGTH = 4000
+"""A line before it is cleaned: longer than any that is left long enough to be refused for its length."""
+MAX_COUNT = 1_000_000_000
+MAX_AMOUNT = 999_999_999_999
+"""In minor units: Stripe takes twelve digits at most, and of most currencies fewer."""
 
 
 def _currency(text: str) -> str:
@@ -24,10 +31,27 @@ def _currency(text: str) -> str:
     return code
 
 
+def _is_visible(text: str) -> bool:
+    """Without spaces, and without the characters that hide, or turn round, what a person reads."""
+    return " " not in text and text.isprintable()
+
+
+def _line(text: str) -> str:
+    if len(text) > MAX_RAW_LENGTH:  # before any look at the characters, which costs far more than this one
+        raise PydanticCustomError("too_long", "must be shorter: it is one line of text")
+    return clean(text)
+
+
+def _own_id(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("own_id", "must consist of visible characters")
+    return text
+
+
 def _email(text: str) -> str:
     address = text.strip()
     name, at, host = address.rpartition("@")
-    if not (at and name and "." in host.strip(".") and len(address) <= 254) or any(c.isspace() for c in address):
+    if not (at and name and "." in host.strip(".") and len(address) <= 254 and _is_visible(address)):
         raise PydanticCustomError("email", "must be an e-mail address, for example sarah@example.com")
     return address
 
@@ -43,7 +67,15 @@ def _moment(value: object) -> object:
 
 
 def _aware(value: datetime) -> datetime:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise PydanticCustomError("moment", "must be a time from 1970 to 9998, for example 2026-03-01T12:00:00Z")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _day(value: date) -> date:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise PydanticCustomError("day", "must be a day from 1970 to 9998, for example 2026-03-01")
+    return value
 
 
 def require_order(since: datetime | None, until: datetime | None) -> None:
@@ -63,7 +95,7 @@ def _slug(text: str) -> str:
 
 
 def _web_address(text: str) -> str:
-    if not text.startswith(("https://", "http://")) or any(c.isspace() for c in text):
+    if not text.startswith(("https://", "http://")) or not _is_visible(text):
         raise PydanticCustomError("url", "must be a web address that begins with https://")
     return text
 
@@ -75,11 +107,16 @@ Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 """A time: ISO 8601, UTC when it has no zone; a date alone is its first moment."""
 WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
-Name = Annotated[str, AfterValidator(clean), StringConstraints(min_length=1, max_length=120)]
+Day = Annotated[date, AfterValidator(_day)]
+Name = Annotated[str, AfterValidator(_line), StringConstraints(min_length=1, max_length=120)]
 """One line of visible text."""
-Line = Annotated[str, AfterValidator(clean), StringConstraints(max_length=500)]
+Line = Annotated[str, AfterValidator(_line), StringConstraints(max_length=500)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+"""How often something may happen."""
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """An id of ours."""
+OwnId = Annotated[str, AfterValidator(_own_id), StringConstraints(min_length=1, max_length=200)]
+"""An id that callers chose."""
 StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 """An id of Stripe's, which may be longer."""
 

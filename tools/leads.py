@@ -13,7 +13,7 @@ from rekomi_mcp.domain.access import Role, Scope
 from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Email, Id, ListInput, ListOutput, Name
+from rekomi_mcp.tools.fields import Email, Id, ListInput, ListOutput, Name, OwnId
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import AffiliateRow, LeadRow
@@ -54,7 +54,7 @@ class RecordLeadInput(Input):
     )
     program_id: Id | None = Field(default=None, description="To check that the affiliate is of this program.")
     name: Name | None = Field(default=None, description="The customer's name.")
-    external_event_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+    external_event_id: OwnId | None = Field(
         default=None, description="Your own id of the signup: the same id is recorded once."
     )
 

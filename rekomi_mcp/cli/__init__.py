@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,16 +14,13 @@ from rekomi_mcp.cli.parser import build_parser
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status: 0 done, 1 refused or failed, 2 wrong usage."""
     arguments = build_parser(__version__).parse_args(argv)
+    from rekomi_mcp import logs
     from rekomi_mcp.domain.errors import Refusal
     from rekomi_mcp.settings import SettingsError, load_settings
 
     try:
         settings = load_settings(file=arguments.settings)
-        logging.basicConfig(
-            level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-        for noisy in ("alembic", "httpx", "httpx2", "mcp", "stripe", "uvicorn"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logs.configure(settings.log_level)
         module, _, function = arguments.run.partition(":")
         return int(getattr(importlib.import_module(f"rekomi_mcp.cli.{module}"), function)(settings, arguments) or 0)
     except SettingsError as error:

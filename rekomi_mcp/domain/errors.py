@@ -14,6 +14,7 @@ Refusal
 │   └── TokenRevoked         401 token_revoked
 ├── PlanTierRequired         402 plan_tier_required
 ├── Forbidden                403 forbidden
+│   └── ForeignOrigin        403 foreign_origin
 ├── NotFound                 404 not_found
 ├── WebhookDisabled          404 webhook_disabled
 ├── MethodNotAllowed         405 method_not_allowed
@@ -30,6 +31,7 @@ Refusal
 │   ├── StripeNotConnected      409 stripe_not_connected
 │   └── TokenLimitReached       409 token_limit_reached
 ├── PayloadTooLarge          413 payload_too_large
+├── WrongHost                421 wrong_host
 ├── RateLimited              429 rate_limited
 ├── StripeMisconfigured      502 stripe_misconfigured
 ├── StripeUnavailable        503 stripe_unavailable
@@ -129,6 +131,12 @@ class Forbidden(Refusal):
     status, code = 403, "forbidden"
 
 
+class ForeignOrigin(Forbidden):
+    """A page of another site sent the request."""
+
+    code = "foreign_origin"
+
+
 class NotFound(Refusal):
     """No such thing, or it belongs to another organization: the two must look the same."""
 
@@ -223,6 +231,12 @@ class PayloadTooLarge(Refusal):
     """The body is larger than the server takes."""
 
     status, code = 413, "payload_too_large"
+
+
+class WrongHost(Refusal):
+    """The request's Host header is no name of this server's."""
+
+    status, code = 421, "wrong_host"
 
 
 class RateLimited(Refusal):

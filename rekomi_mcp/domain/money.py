@@ -14,6 +14,8 @@ _THREE_DECIMALS: Final = frozenset("BHD JOD KWD OMR TND".split())
 
 _LARGEST_POWER: Final = 60
 """Far beyond all money; what is larger is not worth the memory."""
+_LONGEST: Final = 1000
+"""Digits that a written number may have, noughts and all. Python itself refuses to read some thousands."""
 
 BASIS_POINTS: Final = 10_000
 """One whole, in hundredths of a percent."""
@@ -53,6 +55,8 @@ def scaled(number: Decimal, places: int) -> int | None:
     """A decimal number with so many places, as an integer of the last place; None when it has more, or is too large."""
     sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int) or number.adjusted() > _LARGEST_POWER:
+        return None
+    if len(digits) > _LONGEST:
         return None
     whole, shift = int("".join(map(str, digits))), exponent + places
     if shift >= 0:

@@ -1,7 +1,6 @@
 """Opaque cursors for lists in keyset order."""
 
 import base64
-import binascii
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -65,7 +64,7 @@ def _encode(key: list[str | int]) -> str:
 def _decode(cursor: str) -> object:
     try:
         return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError):
         return None
 
 

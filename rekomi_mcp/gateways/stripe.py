@@ -35,6 +35,8 @@ API_VERSION = "2026-10-28.endive"
 OWN_ACCOUNT = "self"
 SIGNATURE_TOLERANCE_SECONDS = 300
 ATTEMPTS = 3
+_LATEST = 253_402_300_799
+"""The end of the year 9999, beyond which there are no dates."""
 JsonObject = dict[str, Any]
 
 
@@ -351,6 +353,8 @@ def verify_webhook(body: bytes, header: str, secrets: Sequence[str]) -> JsonObje
         text = body.decode()
     except UnicodeDecodeError:
         raise InvalidSignature("The body is not text.") from None
+    if not header.isascii():  # signatures are compared in constant time, which other text cannot be
+        raise InvalidSignature("The Stripe-Signature header is not one that Stripe writes.")
     for secret in secrets:
         try:
             signature.verify_header(text, header, secret, SIGNATURE_TOLERANCE_SECONDS)
@@ -375,7 +379,10 @@ def parse_event(text: str) -> JsonObject:
             raise ValueError
         event["id"], event["type"] = str(event["id"]), str(event["type"])
         event["created"] = int(event["created"])
-    except (ValueError, KeyError, TypeError):
+        kept = (event["id"], event["type"], event.get("account") or "", event.get("api_version") or "")
+        if not 0 <= event["created"] <= _LATEST or not all(isinstance(t, str) and "\x00" not in t for t in kept):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise InvalidSignature("The body is signed but is not a Stripe snapshot event.") from None
     return event
 

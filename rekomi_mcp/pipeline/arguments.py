@@ -12,6 +12,10 @@ from pydantic_core import ErrorDetails
 from rekomi_mcp.domain.errors import InvalidInput, UnsupportedCurrency
 from rekomi_mcp.operation import AnyOperation, Input
 
+MAX_NAME_LENGTH = 60
+MAX_DEPTH = 8
+MAX_ITEMS = 1000
+"""No argument comes near these; what is beyond them is not worth a look at each item."""
 _REFUSAL_OF_TYPE = {"unsupported_currency": UnsupportedCurrency}
 
 
@@ -23,37 +27,53 @@ def parse_arguments(operation: AnyOperation, arguments: Mapping[str, Any] | Inpu
     """
     if isinstance(arguments, Input):
         return arguments
-    _refuse_unstorable(arguments)
+    names = [wire_name(operation, name) for name in operation.input.model_fields]
+    # A misspelt name is also a missing one; the misspelling is what the caller needs to hear of.
+    misspelt = next((name for name in arguments if name not in names), None)
+    if misspelt is not None:
+        raise InvalidInput(_unknown(operation, misspelt, names), field=_shown(misspelt))
+    for name, value in arguments.items():
+        _refuse_unstorable(value, name)
     try:
         return operation.input.model_validate(arguments)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        # A misspelt name is also a missing one; the misspelling is what the caller needs to hear of.
-        misspelt = (e for e in errors if e["type"] == "extra_forbidden")
-        raise _refusal(operation, next(misspelt, errors[0])) from None
+        raise _refusal(error.errors(include_url=False, include_input=False)[0]) from None
 
 
-def _refuse_unstorable(value: object, field: str | None = None) -> None:
+def _refuse_unstorable(value: object, field: str, depth: int = 0) -> None:
     """NUL and lone surrogates are in no text that a person wrote, and databases do not take them."""
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        if not _is_storable(value):
             raise InvalidInput("The text holds a character that cannot be stored. Leave it out.", field=field)
-    elif isinstance(value, Mapping):
-        for name, item in cast(Mapping[object, object], value).items():
-            _refuse_unstorable(name, field)
-            _refuse_unstorable(item, field or str(name))
-    elif isinstance(value, list):
-        for item in cast(list[object], value):
-            _refuse_unstorable(item, field)
+    elif isinstance(value, Mapping | list):
+        if depth == MAX_DEPTH:
+            raise InvalidInput("The argument is nested too deeply. Give it as the schema says.", field=field)
+        content = cast(Mapping[object, object] | list[object], value)
+        if len(content) > MAX_ITEMS:
+            raise InvalidInput(f"The argument holds more than {MAX_ITEMS} items. Give fewer.", field=field)
+        for item in content:
+            _refuse_unstorable(item, field, depth + 1)
+            if isinstance(content, Mapping):
+                _refuse_unstorable(content[item], field, depth + 1)
 
 
-def _refusal(operation: AnyOperation, error: ErrorDetails) -> InvalidInput:
-    names = [wire_name(operation, name) for name in operation.input.model_fields]
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a surrogate without its other half
+        return False
+    return "\x00" not in text
+
+
+def _shown(name: str) -> str:
+    """An argument's name as an answer may repeat it: somebody made it up, so short, and in visible characters."""
+    return repr(name[:MAX_NAME_LENGTH])[1:-1]
+
+
+def _refusal(error: ErrorDetails) -> InvalidInput:
     # A rule over several arguments says in its context which one is at fault.
     field = ".".join(str(part) for part in error["loc"]) or error.get("ctx", {}).get("field")
     kind = error["type"]
-    if kind == "extra_forbidden":
-        return InvalidInput(_unknown(operation, str(error["loc"][-1]), names), field=field)
     if kind == "missing":
         return InvalidInput(f"{field} is required.", field=field)
     message = error["msg"].removeprefix("Value error, ").rstrip(".")
@@ -61,13 +81,14 @@ def _refusal(operation: AnyOperation, error: ErrorDetails) -> InvalidInput:
     return _REFUSAL_OF_TYPE.get(kind, InvalidInput)(text, field=field)
 
 
-def _unknown(operation: AnyOperation, given: str, names: list[str]) -> str:
+def _unknown(operation: AnyOperation, name: str, names: list[str]) -> str:
+    given = name[:MAX_NAME_LENGTH]
     if not names:
-        return f"{operation.name} takes no arguments; leave {given[:60]!r} out."
+        return f"{operation.name} takes no arguments; leave {given!r} out."
     close = difflib.get_close_matches(given.replace("_", "").lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     if close:
-        return f"Unknown argument {given[:60]!r}; did you mean {next(n for n in names if n.lower() == close[0])}?"
-    return f"Unknown argument {given[:60]!r}. {operation.name} takes: {', '.join(names)}."
+        return f"Unknown argument {given!r}; did you mean {next(n for n in names if n.lower() == close[0])}?"
+    return f"Unknown argument {given!r}. {operation.name} takes: {', '.join(names)}."
 
 
 def wire_name(operation: AnyOperation, name: str) -> str:

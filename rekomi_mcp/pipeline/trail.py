@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller
 from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import AnyOperation, Change, Context
 from rekomi_mcp.pipeline.calls import Origin
 
@@ -20,7 +21,8 @@ MAX_USER_AGENT = 200
 
 
 def actor_of(caller: Caller, origin: Origin) -> Actor:
-    user_agent = origin.user_agent[:MAX_USER_AGENT] if origin.user_agent else None
+    # Anybody writes this header, and people read the log in a terminal.
+    user_agent = clean(origin.user_agent[: 2 * MAX_USER_AGENT])[:MAX_USER_AGENT] if origin.user_agent else None
     return storage.audit.Actor(caller.actor.value, caller.actor_id, origin.ip, user_agent)
 
 

@@ -43,7 +43,8 @@ def _answer(state: State, request: ApiRequest) -> Answer:
 def _hash(body: str) -> JsonObject:
     try:
         parsed = from_json(json.loads(body or "{}"))
-    except ValueError as error:
+        json.dumps(parsed, ensure_ascii=False).encode()  # half a character, written as an escape, is no text
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(parsed, dict):
         raise InvalidRequest("The body must be a JSON object.")

@@ -135,7 +135,10 @@ class State:
                 self._idle.append(db)
 
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # The folder also holds the server's own store, whichever of the two is opened first.
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._path.exists():
+            self._path.touch(mode=0o600)
         db = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _become_wal(db)

@@ -5,25 +5,46 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rekomi_mcp.domain.errors import InvalidInput, PayloadTooLarge
+
+LARGE_BYTES = 16 * 1024
+"""The calls people make are far smaller."""
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The raw body.
 
     Raises:
-        PayloadTooLarge: longer than the limit; no more of it is read than that.
+        PayloadTooLarge: longer than the limit; no more of it is read than that, and nothing when it says so itself.
+        InvalidInput: it ended before it was whole.
     """
+    too_large = PayloadTooLarge(f"The body is larger than {limit_bytes} bytes. Send less at a time.")
+    if _declared_size(request) > limit_bytes:
+        raise too_large
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes. Send less at a time.")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit_bytes:
+                raise too_large
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise InvalidInput("The body ended before it was whole. Send it again.") from None
     return b"".join(chunks)
+
+
+def may_be_large(request: Request) -> bool:
+    """Whether the body is worth reading only for a caller who is known."""
+    return "transfer-encoding" in request.headers or _declared_size(request) > LARGE_BYTES
+
+
+def _declared_size(request: Request) -> int:
+    """How long the body says it is; 0 when it does not."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
 
 
 async def arguments_of(request: Request, limit_bytes: int) -> dict[str, Any]:
@@ -54,9 +75,20 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise InvalidInput("The body is not JSON. Send a JSON object.") from None
     if not isinstance(parsed, dict):
         raise InvalidInput("The body is JSON but not an object. Send a JSON object.")
     return cast(dict[str, Any], parsed)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidInput("A name is given twice in the body. Give each once.")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's

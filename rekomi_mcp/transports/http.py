@@ -16,7 +16,7 @@ from rekomi_mcp.domain.errors import MethodNotAllowed, NotFound, RateLimited, Re
 from rekomi_mcp.domain.quota import Quota
 from rekomi_mcp.operation import AnyOperation, Catalogue, Route
 from rekomi_mcp.pipeline import Call, Pipeline
-from rekomi_mcp.transports.bodies import arguments_of
+from rekomi_mcp.transports.bodies import arguments_of, may_be_large
 from rekomi_mcp.transports.identity import bearer_token, origin_of
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
 def _endpoint(operation: AnyOperation, route: Route, pipeline: Pipeline, max_body_bytes: int) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         credential = bearer_token(request.headers, TokenKind.LIVE)
+        if may_be_large(request):
+            await pipeline.identify(credential)
         arguments, malformed = await _read(request, max_body_bytes)
         call = Call(
             operation=operation,
@@ -118,7 +120,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    # The path as it is declared: what stands in its places was made up by the caller.
+    route = request.scope.get("route")
+    logger.error("%s %s failed", request.method, getattr(route, "path", "a path that is none"), exc_info=error)
     message = "The server failed on this request, and nothing was changed. Its log says why."
     return JSONResponse({"error": "internal_error", "message": message}, status_code=500)
 

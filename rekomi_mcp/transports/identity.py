@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
@@ -26,4 +28,12 @@ def bearer_token(headers: Headers, accepted: TokenKind) -> BearerToken:
 
 def origin_of(connection: HTTPConnection) -> Origin:
     client = connection.client
-    return Origin(ip=client.host if client else None, user_agent=connection.headers.get("user-agent"))
+    return Origin(ip=_address(client.host) if client else None, user_agent=connection.headers.get("user-agent"))
+
+
+def _address(text: str) -> str | None:
+    """The address in its usual form; None for what a proxy's header made up."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

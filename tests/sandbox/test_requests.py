@@ -237,3 +237,8 @@ async def test_metadata_is_merged_and_emptied_key_by_key(client: StripeClient) -
 async def test_an_empty_id_is_the_list_as_at_stripe(client: StripeClient, http: httpx.AsyncClient) -> None:
     await client.v1.coupons.create_async({"percent_off": 5})
     assert (await http.get("/v1/coupons/", headers=KEY)).json()["object"] == "list"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"amount":100,"email":"\\ud800"}', b"\xff", b'"words"'])
+async def test_a_body_of_the_control_api_that_is_no_good_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
+    assert (await http.post("/sandbox/checkout", content=body)).status_code == 400

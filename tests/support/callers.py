@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from mcp import Client
@@ -79,7 +80,12 @@ def mcp_caller(app: App, mode: str = "auto") -> Caller:
     return call
 
 
-def fill_path(path: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def fill_path(path: str, arguments: dict[str, Any], quoted: bool = False) -> tuple[str, dict[str, Any]]:
     """The path with its parameters filled in, and the arguments that are left."""
     rest = dict(arguments)
-    return re.sub(r"{(\w+)}", lambda match: str(rest.pop(match[1], "missing")), path), rest
+
+    def fill(match: re.Match[str]) -> str:
+        value = str(rest.pop(match[1], "missing"))
+        return quote(value, safe="") if quoted else value
+
+    return re.sub(r"{(\w+)}", fill, path), rest

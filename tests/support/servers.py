@@ -39,7 +39,15 @@ class _Embedded(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[str]:
     """Serve an ASGI application, with its lifespan if it has one, until the block ends; yields its address."""
-    server = _Embedded(uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
+    async with running(config, listener) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def running(config: uvicorn.Config, listener: socket.socket) -> AsyncGenerator[str]:
+    """Serve as a configuration says, on this socket."""
+    server = _Embedded(config)
     task = asyncio.create_task(server.serve([listener]))
     try:
         while not server.started and not task.done():

@@ -21,6 +21,7 @@ from rekomi_mcp.app import App
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.tools import CATALOGUE
 from tests.contract.processes import watched
+from tests.support.log_watch import leaks
 from tests.support.world import operate
 
 pytestmark = pytest.mark.anyio
@@ -31,9 +32,9 @@ START_SECONDS = 30
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What an assistant gives the server it starts, no more than it must; and the watch over what it asks of Stripe."""
-    least = {"PATH": os.environ["PATH"], "HOME": str(folder), "REKOMI_DATA_DIR": str(folder / "data")}
-    return least | watched() | more
+    """What an assistant gives the server it starts: no more than it must, to say all that it can, and to be watched."""
+    usual = {"HOME": str(folder), "REKOMI_DATA_DIR": str(folder / "data"), "REKOMI_LOG_LEVEL": "DEBUG"}
+    return {"PATH": os.environ["PATH"], **usual, **watched(), **more}
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +112,18 @@ async def test_stderr_says_that_this_is_a_sandbox_and_nothing_went_wrong(
     assert str(folder / "data") in first_start.stderr
     for bad in ("Traceback", "ERROR", "Warning"):
         assert bad not in first_start.stderr
+    assert not leaks(first_start.stderr)
 
 
 @asynccontextmanager
 async def connected(folder: Path, mode: str, **environ: str) -> AsyncGenerator[Client]:
     """A real client with a process of its own; what the process says goes to a file."""
     server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment(folder, **environ), cwd=folder)
-    with (folder / "stderr.txt").open("w") as errors:
+    said = folder / f"stderr of {mode}.txt"
+    with said.open("w") as errors:
         async with Client(stdio_client(server, errlog=errors), mode=mode, read_timeout_seconds=START_SECONDS) as client:
             yield client
+    assert not leaks(said.read_text())
 
 
 async def test_two_assistants_of_either_era_work_on_one_folder_at_once(
