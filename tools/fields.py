@@ -1,6 +1,8 @@
 """Argument and answer types that many operations share."""
 
+import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
@@ -13,6 +15,10 @@ from rekomi_mcp.domain.paging import DEFAULT_TAKE, MAX_TAKE
 from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import Input, Output
 
+FIRST_YEAR, LAST_YEAR = 1970, 9998
+"""There are days and hours to reckon with around every moment of these years."""
+_BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NO_MOMENT = "must be a date or time, for example 2026-03-01T12:00:00Z"
 Mode = Literal["sandbox", "test", "live"]
 
 
@@ -33,17 +39,48 @@ def _email(text: str) -> str:
 
 
 def _moment(value: object) -> object:
-    """Accept a date for its first moment, and take a time without a zone as UTC."""
-    if isinstance(value, str) and len(value) == 10:
-        try:
-            return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
-        except ValueError:
-            raise PydanticCustomError("moment", "must be a date or time, for example 2026-03-01T12:00:00Z") from None
+    """Accept a date for its first moment."""
+    if isinstance(value, str):
+        # Bare digits would be read as seconds since 1970, so that `2026` is a moment of that first evening.
+        if not _BEGINS_WITH_A_DATE.match(value):
+            raise PydanticCustomError("moment", _NO_MOMENT)
+        if len(value) == len("2026-03-01"):
+            try:
+                return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+            except ValueError:
+                raise PydanticCustomError("moment", _NO_MOMENT) from None
+    elif not isinstance(value, datetime):
+        raise PydanticCustomError("moment", _NO_MOMENT)
     return value
 
 
 def _aware(value: datetime) -> datetime:
+    """In UTC, which a time without a zone is taken to be in."""
+    _require_year(value)  # before the zone is changed: the first and the last hours of the calendar have no UTC
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str) and _BEGINS_WITH_A_DATE.match(value) and len(value) == len("2026-03-01"):
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise PydanticCustomError("day", "must be a day, for example 2026-03-01")
+
+
+def _require_year(value: date) -> date:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise PydanticCustomError(
+            "year", "must be in the years {first} to {last}", {"first": FIRST_YEAR, "last": LAST_YEAR}
+        )
+    return value
+
+
+def _flag(value: object) -> object:
+    """A query has only text to say it with; a body has no need of `1` or `yes`."""
+    if value in ("true", "false") or isinstance(value, bool):
+        return value
+    raise PydanticCustomError("flag", "must be true or false")
 
 
 def require_order(since: datetime | None, until: datetime | None) -> None:
@@ -72,8 +109,13 @@ Slug = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "
 Currency = Annotated[str, AfterValidator(_currency), Field(examples=["USD"])]
 """A supported ISO 4217 code, upper case."""
 Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
+Number = Annotated[Decimal, WithJsonSchema({"type": "number"}, mode="validation")]
+"""An exact number. Text that is one is taken too, but offering callers a choice would only make them think about it."""
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 """A time: ISO 8601, UTC when it has no zone; a date alone is its first moment."""
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_require_year)]
+"""A day of the organization's calendar."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
 WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
 Name = Annotated[str, AfterValidator(clean), StringConstraints(min_length=1, max_length=120)]
 """One line of visible text."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from rekomi_mcp.domain.paging import MAX_TAKE
 from rekomi_mcp.domain.payout import PayoutMethod, PlannedPayout, plan_one
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Id, Mode
+from rekomi_mcp.tools.fields import Day, Id, Mode
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import AffiliateRow
@@ -75,8 +75,8 @@ class PreviewInput(Input):
     affiliate_ids: Annotated[list[Id], Field(max_length=200)] | None = Field(
         default=None, description="Only these; everyone when left out."
     )
-    period_start: date | None = Field(default=None, description="Only sales paid on or after this day.")
-    period_end: date | None = Field(default=None, description="Only sales paid on or before this day.")
+    period_start: Day | None = Field(default=None, description="Only sales paid on or after this day.")
+    period_end: Day | None = Field(default=None, description="Only sales paid on or before this day.")
     take: int = Field(default=50, ge=1, le=MAX_TAKE, description="How many candidates to show at most.")
 
 
