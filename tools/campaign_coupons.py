@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,7 +16,19 @@ from rekomi_mcp.domain.money import decimals, to_major, to_minor
 from rekomi_mcp.gateways.stripe import NewCoupon
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route, ThreeSteps, Ticket
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Currency, Flag, Id, ListInput, ListOutput, Mode, Moment, Name, Number
+from rekomi_mcp.tools.fields import (
+    WHOLE,
+    Currency,
+    Flag,
+    Id,
+    ListInput,
+    ListOutput,
+    Mode,
+    Moment,
+    Name,
+    Number,
+    Redemptions,
+)
 from rekomi_mcp.tools.rates import basis_points
 
 if TYPE_CHECKING:
@@ -84,8 +96,10 @@ class CreateCouponInput(Input):
     duration: Duration = Field(
         default=Duration.Once, description="For a subscription: the first payment, some months, or every payment."
     )
-    duration_in_months: int | None = Field(default=None, ge=1, le=120, description="Required for Repeating.")
-    max_redemptions_per_code: int | None = Field(default=None, ge=1, description="Uses of each affiliate's code.")
+    duration_in_months: Annotated[int, Field(ge=1, le=120), WHOLE] | None = Field(
+        default=None, description="Required for Repeating."
+    )
+    max_redemptions_per_code: Redemptions | None = Field(default=None, description="Uses of each affiliate's code.")
     expires_at: Moment | None = Field(default=None, description="When every code of it ends; in the future.")
     allow_affiliate_self_mint: Flag = Field(default=False, description="Whether affiliates may make own codes.")
     overrides_click_attribution: Flag = Field(

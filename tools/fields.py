@@ -18,6 +18,7 @@ from rekomi_mcp.operation import Input, Output
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 """There are days and hours to reckon with around every moment of these years."""
 _BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
 _NO_MOMENT = "must be a date or time, for example 2026-03-01T12:00:00Z"
 Mode = Literal["sandbox", "test", "live"]
 
@@ -83,6 +84,13 @@ def _flag(value: object) -> object:
     raise PydanticCustomError("flag", "must be true or false")
 
 
+def _whole(value: object) -> object:
+    """Digits are for queries, which have only text. In Python true is a number too."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value)):
+        raise PydanticCustomError("whole", "must be a whole number")
+    return value
+
+
 def require_order(since: datetime | None, until: datetime | None) -> None:
     """Refuse a span that ends before it begins.
 
@@ -116,6 +124,10 @@ Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 Day = Annotated[date, BeforeValidator(_day), AfterValidator(_require_year)]
 """A day of the organization's calendar."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
+WHOLE = BeforeValidator(_whole)
+"""Of an int, and behind its bounds: pydantic describes bounds that come after a validator in words of its own."""
+Redemptions = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
+"""How often a code may be used; a number that every database holds."""
 WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
 Name = Annotated[str, AfterValidator(clean), StringConstraints(min_length=1, max_length=120)]
 """One line of visible text."""
@@ -129,7 +141,9 @@ StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 class ListInput(Input):
     """Arguments every list takes."""
 
-    take: int = Field(default=DEFAULT_TAKE, ge=1, le=MAX_TAKE, description="How many to return at most.")
+    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(
+        default=DEFAULT_TAKE, description="How many to return at most."
+    )
     cursor: str | None = Field(
         default=None, max_length=500, description="nextCursor of the previous page; leave out for the first page."
     )

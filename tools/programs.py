@@ -14,7 +14,19 @@ from rekomi_mcp.domain.commission import CommissionType
 from rekomi_mcp.domain.errors import InvalidInput, SlugAlreadyTaken, StatusConflict
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Currency, Flag, Id, Line, ListInput, ListOutput, Name, Number, Slug, WebAddress
+from rekomi_mcp.tools.fields import (
+    WHOLE,
+    Currency,
+    Flag,
+    Id,
+    Line,
+    ListInput,
+    ListOutput,
+    Name,
+    Number,
+    Slug,
+    WebAddress,
+)
 from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
 
 if TYPE_CHECKING:
@@ -25,7 +37,9 @@ HostName = Annotated[
 ]
 Visibility = Literal["Private", "Networked", "InviteOnly"]
 Touch = Literal["FirstTouch", "LastTouch"]
-WindowDays = Annotated[int, Field(ge=1, le=365)]
+WindowDays = Annotated[int, Field(ge=1, le=365), WHOLE]
+Renewals = Annotated[int, Field(ge=0, le=1200), WHOLE]
+RenewalsOrAll = Annotated[int, Field(ge=-1, le=1200), WHOLE]
 
 
 class ProgramOutput(Output):
@@ -107,10 +121,10 @@ class CreateProgramInput(Input):
     )
     default_commission_model: Literal["Cps"] = Field(default="Cps", description="Commission per sale.")
     cookie_window_days: WindowDays = Field(default=60, description="Days a click counts.")
-    recurring_months: int | None = Field(
-        default=None, ge=0, le=1200, description="Renewals that earn: left out for all, 0 for the first payment only."
+    recurring_months: Renewals | None = Field(
+        default=None, description="Renewals that earn: left out for all, 0 for the first payment only."
     )
-    recurring_delay_invoices: int = Field(default=0, ge=0, le=1200, description="Paid invoices skipped first.")
+    recurring_delay_invoices: Renewals = Field(default=0, description="Paid invoices skipped first.")
     attribution_model: Touch = Field(default="LastTouch", description="Which click counts when there are several.")
     auto_approve: Flag = Field(default=False, description="Whether applications are approved by themselves.")
 
@@ -180,8 +194,8 @@ class UpdateProgramInput(Input):
     default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
     default_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
     cookie_window_days: WindowDays | None = Field(default=None, description="Days a click counts.")
-    recurring_months: int | None = Field(default=None, ge=-1, le=1200, description="-1 makes every renewal earn.")
-    recurring_delay_invoices: int | None = Field(default=None, ge=0, le=1200, description="Paid invoices skipped.")
+    recurring_months: RenewalsOrAll | None = Field(default=None, description="-1 makes every renewal earn.")
+    recurring_delay_invoices: Renewals | None = Field(default=None, description="Paid invoices skipped.")
     attribution_model: Touch | None = Field(default=None, description="Which click counts.")
     auto_approve: Flag | None = Field(default=None, description="Whether applications are approved by themselves.")
     custom_domain: HostName | None = Field(default=None, description="Changing it resets its verification.")

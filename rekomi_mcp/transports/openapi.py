@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from rekomi_mcp import __version__
 from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.operation import AnyOperation, Catalogue, Route
+from rekomi_mcp.transports.openapi_links import links_from
 
 JsonObject = dict[str, Any]
 
@@ -98,6 +99,7 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
     for operation, _ in operations:
         models.append((operation.input, "validation"))
         models.append((operation.output, "serialization"))
+    routes = [(operation.name, route) for operation, route in operations]
     keys, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schemas: JsonObject = {**definitions.get("$defs", {}), "Error": _ERROR_SCHEMA}
     paths: dict[str, JsonObject] = {}
@@ -107,6 +109,8 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
         for number, path in enumerate((route.path, *route.aliases)):
             described = _describe(operation, route, re.findall(r"{(\w+)}", path), request, answer)
             described["operationId"] = operation.name if number == 0 else f"{operation.name}_alias_{number}"
+            if links := links_from(operation, path, routes):
+                described["responses"][str(route.status)]["links"] = links
             paths.setdefault(path, {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",

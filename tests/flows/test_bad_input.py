@@ -303,7 +303,7 @@ MISTAKES = [
     ),
     mistake("take 0", "list_affiliates", just(take=0), "take", "greater than or equal to 1"),
     mistake("take 201", "list_affiliates", just(take=201), "take", "less than or equal to 200"),
-    mistake("take x", "list_affiliates", just(take="x"), "take", "integer"),
+    mistake("take x", "list_affiliates", just(take="x"), "take", "whole number"),
     mistake(
         "conversions since after until",
         "list_conversions",
@@ -327,6 +327,29 @@ MISTAKES = [
     mistake("a number for a day", "run_payout_preview", just(periodStart=0), "periodStart", "for example"),
     mistake("a time for a day", "run_payout_preview", just(periodStart="2026-01-01T00:00"), "periodStart", "a day"),
     mistake("yes for true", "list_programs", just(includeArchived="yes"), "includeArchived", "true or false"),
+    mistake("true for 1", "update_program", program_with(cookieWindowDays=True), "cookieWindowDays", "whole number"),
+    mistake(
+        "more uses than a number holds",
+        "mint_affiliate_code",
+        code_with(maxRedemptions=10**30),
+        "maxRedemptions",
+        "1000000000",
+    ),
+    mistake(
+        "a least order past all amounts",
+        "mint_affiliate_code",
+        code_with(minimumAmountCents=10**30, minimumAmountCurrency="USD"),
+        "minimumAmountCents",
+        "99999999",
+    ),
+    mistake(
+        "more uses of a coupon than a number holds",
+        "create_campaign_coupon",
+        coupon_with(maxRedemptionsPerCode=2**31),
+        "maxRedemptionsPerCode",
+        "1000000000",
+    ),
+    mistake("other digits", "list_programs", just(take="1_0"), "take", "whole number"),
     mistake("1 for true", "update_program", program_with(autoApprove=1), "autoApprove", "true or false"),
     mistake(
         "period the wrong way round",
