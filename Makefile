@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/outside/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs clean
+.PHONY: help demo test check docs outside inspector conformance tdqs fuzz clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/installed ## play an owner's story against a real server on the sandbox, and check every figure
 	@$(BIN)/rekomi-mcp demo
@@ -20,12 +21,26 @@ check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
+outside: inspector conformance tdqs fuzz ## let programs of others look at the server: the next four
+
+inspector: $(VENV)/installed-dev $(NODE)/installed ## the MCP inspector, on stdio and HTTP, in both eras of the protocol
+	@$(BIN)/python -m tests.outside.inspector
+
+conformance: $(VENV)/installed-dev $(NODE)/installed ## the MCP conformance suite, the scored sets of both eras
+	@$(BIN)/python -m tests.outside.conformance
+
+tdqs: $(VENV)/installed-dev ## TDQS, a linter of tool definitions
+	@$(BIN)/python -m tests.outside.tdqs
+
+fuzz: $(VENV)/installed-dev ## Schemathesis on /openapi.json, with a token of every plan and scope
+	@$(BIN)/python -m tests.outside.fuzz
+
 docs: $(VENV)/installed-dev ## write the generated parts of the documents and the tool snapshots again
 	@$(BIN)/python -m tests.documents
 	@$(BIN)/python -m tests.snapshots.refresh
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
@@ -40,6 +55,12 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing rekomi-mcp and its development tools into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
+
+# With a Node of its own among the packages: npm needs one to start with, but the version of that does not matter.
+$(NODE)/installed: tests/outside/package.json tests/outside/package-lock.json
+	@echo "Installing the npm programs into $(NODE) ..."
+	@npm ci --prefix tests/outside --silent --no-audit --no-fund
+	@touch $@
 
 # Type checkers do not follow the folder map in pyproject.toml: they are shown the two folders by their installed names.
 $(VENV)/typings: | $(VENV)/bin/python

@@ -99,7 +99,6 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
     for operation, _ in operations:
         models.append((operation.input, "validation"))
         models.append((operation.output, "serialization"))
-    routes = [(operation.name, route) for operation, route in operations]
     keys, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schemas: JsonObject = {**definitions.get("$defs", {}), "Error": _ERROR_SCHEMA}
     paths: dict[str, JsonObject] = {}
@@ -109,7 +108,7 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
         for number, path in enumerate((route.path, *route.aliases)):
             described = _describe(operation, route, re.findall(r"{(\w+)}", path), request, answer)
             described["operationId"] = operation.name if number == 0 else f"{operation.name}_alias_{number}"
-            if links := links_from(operation, path, routes):
+            if links := links_from(operation, path, operations):
                 described["responses"][str(route.status)]["links"] = links
             paths.setdefault(path, {})[route.method.lower()] = described
     return {
@@ -137,16 +136,15 @@ def _resolved(schema: JsonObject, schemas: JsonObject) -> JsonObject:
 def _describe(
     operation: AnyOperation, route: Route, in_path: list[str], request: JsonObject, answer: JsonObject
 ) -> JsonObject:
-    has_body = route.method in ("POST", "PATCH", "PUT")
     described: JsonObject = {
         "summary": operation.title,
         "description": f"{operation.summary} {operation.usage} Scope: {operation.scope.value}. "
         f"Role: {operation.role.name}. Plan: {operation.gate.tier.name}.",
         "tags": [operation.toolset],
-        "parameters": _parameters(operation, request, in_path, in_query=not has_body),
+        "parameters": _parameters(operation, request, in_path, in_query=not route.has_body),
         "responses": _responses(operation, route, answer),
     }
-    if has_body:
+    if route.has_body:
         described["requestBody"] = _body(request, in_path)
     return described
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rekomi_mcp.operation import AnyOperation, Route
 
 Link = dict[str, object]
 
 
-def links_from(operation: AnyOperation, path: str, routes: Iterable[tuple[str, Route]]) -> dict[str, Link]:
-    """Links from the answer of an operation at a path to the operations below that path.
+def links_from(operation: AnyOperation, path: str, others: Sequence[tuple[AnyOperation, Route]]) -> dict[str, Link]:
+    """Links from the answer of an operation at a path to the operations that take an id out of it.
 
-    A path that goes on from a collection's with one parameter takes the id of an item of that collection.
+    A path that goes on from a collection's with one parameter takes the id of an item of that collection, and so does a
+    query parameter of that name.
 
     Args:
-        routes: every operation's name and route.
+        others: every operation with its route.
     """
     item = _item_in(operation)
     if item is None:
         return {}
+    found = f"$response.body#{item}/id"
+    known = {name: f"$request.path.{name}" for name in re.findall(r"{(\w+)}", path)}
     links: dict[str, Link] = {}
-    for name, route in routes:
-        # The parameters behind the item's are ids of other things, which this answer does not hold.
-        below = re.fullmatch(re.escape(path) + r"/{(\w+)}[^{]*", route.path)
+    ids: set[str] = set()
+    for other, route in others:
+        below = re.fullmatch(re.escape(path) + r"/{(\w+)}([^{]*)(.*)", route.path)
         if below is not None:
-            outer = {parameter: f"$request.path.{parameter}" for parameter in re.findall(r"{(\w+)}", path)}
-            links[name] = {"operationId": name, "parameters": {**outer, below[1]: f"$response.body#{item}/id"}}
+            ids.add(below[1])
+        # The parameters behind the item's are ids of other things, which this answer does not hold.
+        if below is not None and not below[3]:
+            links[other.name] = {"operationId": other.name, "parameters": {**known, below[1]: found}}
+    for other, route in others:
+        taken = ids & {str(field.alias) for field in other.input.model_fields.values()}
+        # A part of a body is nothing that OpenAPI can link to.
+        if "{" not in route.path and not route.has_body and taken:
+            links[other.name] = {"operationId": other.name, "parameters": dict.fromkeys(taken, found)}
     return links
 
 
