@@ -23,10 +23,10 @@ check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 
 outside: inspector conformance tdqs fuzz ## let programs of others look at the server: the next four
 
-inspector: $(VENV)/installed-dev $(NODE)/installed ## the MCP inspector, on stdio and HTTP, in both eras of the protocol
+inspector: $(VENV)/installed-dev $(NODE)/installed ## the MCP inspector, on stdio and HTTP, in both eras of the protocol; needs npm
 	@$(BIN)/python -m tests.outside.inspector
 
-conformance: $(VENV)/installed-dev $(NODE)/installed ## the MCP conformance suite, the scored sets of both eras
+conformance: $(VENV)/installed-dev $(NODE)/installed ## the MCP conformance suite, the scored sets of both eras; needs npm
 	@$(BIN)/python -m tests.outside.conformance
 
 tdqs: $(VENV)/installed-dev ## TDQS, a linter of tool definitions

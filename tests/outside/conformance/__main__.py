@@ -66,7 +66,7 @@ async def examine_all() -> dict[tuple[str, str], Verdict]:
 def _line(surface: str, era: str, verdict: Verdict) -> str:
     mark = "ok  " if verdict.passes else "FAIL"
     left = verdict.scored - verdict.scored_passed
-    rest = f"; {left} are in the baseline" if verdict.passes and left else ""
+    rest = f"; the other {left} in the baseline" if verdict.passes and left else ""
     counted = f"{verdict.scored_passed} of {verdict.scored} scored scenarios pass, {verdict.checks_passed} checks"
     return f"{mark} {surface:8} {era}: {counted}{rest}"
 
