@@ -131,6 +131,11 @@ class Route:
     status: int = 200
     """204 sends no body."""
 
+    @property
+    def has_body(self) -> bool:
+        """Whether arguments that are not in the path come in the body; else they come in the query."""
+        return self.method in ("POST", "PATCH", "PUT")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Generic[In, Out]):

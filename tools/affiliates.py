@@ -22,7 +22,7 @@ from rekomi_mcp.domain.errors import (
 )
 from rekomi_mcp.operation import DETAIL, Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Currency, Email, Id, Line, ListInput, ListOutput, Name, Slug
+from rekomi_mcp.tools.fields import Currency, Email, Flag, Id, Line, ListInput, ListOutput, Name, Number, Slug
 from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class CreateAffiliateInput(Input):
     full_name: Name | None = Field(default=None, description="What to call the affiliate.")
     status: Status = Field(default="Approved", description="Approved can be given codes at once.")
     custom_commission_type: CommissionType | None = Field(default=None, description="Goes before the program's.")
-    custom_commission_value: Decimal | None = Field(default=None, description="Percent, or the fixed amount.")
+    custom_commission_value: Number | None = Field(default=None, description="Percent, or the fixed amount.")
     custom_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
     custom_alias: Slug | None = Field(default=None, description="Wanted slug of the affiliate's link.")
     tags: list[Tag] = Field(default=[], max_length=20, description="For the brand's own sorting.")
@@ -229,9 +229,9 @@ class UpdateAffiliateInput(Input):
     full_name: Name | None = Field(default=None, description="What to call the affiliate.")
     status: Status | None = Field(default=None, description="Paused and Banned affiliates earn nothing new.")
     custom_commission_type: CommissionType | None = Field(default=None, description="Needs a value too.")
-    custom_commission_value: Decimal | None = Field(default=None, description="Applies to future sales only.")
+    custom_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
     custom_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
-    clear_custom_commission: bool = Field(default=False, description="true returns to the program's commission.")
+    clear_custom_commission: Flag = Field(default=False, description="true returns to the program's commission.")
     notes: Line | None = Field(default=None, description="Seen by the brand only; empty clears them.")
     tags: list[Tag] | None = Field(default=None, max_length=20, description="Replaces all tags.")
 

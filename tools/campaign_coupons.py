@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,7 +16,19 @@ from rekomi_mcp.domain.money import decimals, to_major, to_minor
 from rekomi_mcp.gateways.stripe import NewCoupon
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route, ThreeSteps, Ticket
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Count, Currency, Id, ListInput, ListOutput, Mode, Moment, Name
+from rekomi_mcp.tools.fields import (
+    WHOLE,
+    Currency,
+    Flag,
+    Id,
+    ListInput,
+    ListOutput,
+    Mode,
+    Moment,
+    Name,
+    Number,
+    Redemptions,
+)
 from rekomi_mcp.tools.rates import basis_points
 
 if TYPE_CHECKING:
@@ -80,16 +91,18 @@ class CreateCouponInput(Input):
     program_id: Id | None = Field(default=None, description="May be left out when there is only one program.")
     name: Name = Field(description="What customers may see on the receipt, for example 'Creator discount'.")
     discount_type: DiscountType = Field(default=DiscountType.PercentOff, description="PercentOff or AmountOff.")
-    discount_value: Decimal = Field(description="Percent off (20 for 20 %), or the amount off (10.00).")
+    discount_value: Number = Field(description="Percent off (20 for 20 %), or the amount off (10.00).")
     discount_currency: Currency | None = Field(default=None, description="Required for AmountOff.")
     duration: Duration = Field(
         default=Duration.Once, description="For a subscription: the first payment, some months, or every payment."
     )
-    duration_in_months: int | None = Field(default=None, ge=1, le=120, description="Required for Repeating.")
-    max_redemptions_per_code: Count | None = Field(default=None, description="Uses of each affiliate's code.")
+    duration_in_months: Annotated[int, Field(ge=1, le=120), WHOLE] | None = Field(
+        default=None, description="Required for Repeating."
+    )
+    max_redemptions_per_code: Redemptions | None = Field(default=None, description="Uses of each affiliate's code.")
     expires_at: Moment | None = Field(default=None, description="When every code of it ends; in the future.")
-    allow_affiliate_self_mint: bool = Field(default=False, description="Whether affiliates may make own codes.")
-    overrides_click_attribution: bool = Field(
+    allow_affiliate_self_mint: Flag = Field(default=False, description="Whether affiliates may make own codes.")
+    overrides_click_attribution: Flag = Field(
         default=True, description="Whether a redeemed code goes before another affiliate's click."
     )
 
@@ -201,7 +214,7 @@ def _abandon(context: Context, ticket: CouponTicket) -> None:
 
 class ListCouponsInput(ListInput):
     program_id: Id | None = Field(default=None, description="Only this program's.")
-    include_archived: bool = Field(default=False, description="Also those that were archived.")
+    include_archived: Flag = Field(default=False, description="Also those that were archived.")
 
 
 def _list(context: Context, request: ListCouponsInput) -> CouponList:

@@ -1,6 +1,8 @@
 """Argument and answer types that many operations share."""
 
+import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
@@ -13,14 +15,14 @@ from rekomi_mcp.domain.paging import DEFAULT_TAKE, MAX_TAKE
 from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import Input, Output
 
-Mode = Literal["sandbox", "test", "live"]
 FIRST_YEAR, LAST_YEAR = 1970, 9998
-"""No time before computers, and none whose day after, or whose time in another zone, no calendar has."""
+"""There are days and hours to reckon with around every moment of these years."""
+_BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
+_NO_MOMENT = "must be a date or time, for example 2026-03-01T12:00:00Z"
+Mode = Literal["sandbox", "test", "live"]
 MAX_RAW_LENGTH = 4000
 """A line before it is cleaned: longer than any that is left long enough to be refused for its length."""
-MAX_COUNT = 1_000_000_000
-MAX_AMOUNT = 999_999_999_999
-"""In minor units: Stripe takes twelve digits at most, and of most currencies fewer."""
 
 
 def _currency(text: str) -> str:
@@ -57,24 +59,54 @@ def _email(text: str) -> str:
 
 
 def _moment(value: object) -> object:
-    """Accept a date for its first moment, and take a time without a zone as UTC."""
-    if isinstance(value, str) and len(value) == 10:
-        try:
-            return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
-        except ValueError:
-            raise PydanticCustomError("moment", "must be a date or time, for example 2026-03-01T12:00:00Z") from None
+    """Accept a date for its first moment."""
+    if isinstance(value, str):
+        # Bare digits would be read as seconds since 1970, so that `2026` is a moment of that first evening.
+        if not _BEGINS_WITH_A_DATE.match(value):
+            raise PydanticCustomError("moment", _NO_MOMENT)
+        if len(value) == len("2026-03-01"):
+            try:
+                return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+            except ValueError:
+                raise PydanticCustomError("moment", _NO_MOMENT) from None
+    elif not isinstance(value, datetime):
+        raise PydanticCustomError("moment", _NO_MOMENT)
     return value
 
 
 def _aware(value: datetime) -> datetime:
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise PydanticCustomError("moment", "must be a time from 1970 to 9998, for example 2026-03-01T12:00:00Z")
+    """In UTC, which a time without a zone is taken to be in."""
+    _require_year(value)  # before the zone is changed: the first and the last hours of the calendar have no UTC
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _day(value: date) -> date:
+def _day(value: object) -> object:
+    if isinstance(value, str) and _BEGINS_WITH_A_DATE.match(value) and len(value) == len("2026-03-01"):
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise PydanticCustomError("day", "must be a day, for example 2026-03-01")
+
+
+def _require_year(value: date) -> date:
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise PydanticCustomError("day", "must be a day from 1970 to 9998, for example 2026-03-01")
+        raise PydanticCustomError(
+            "year", "must be in the years {first} to {last}", {"first": FIRST_YEAR, "last": LAST_YEAR}
+        )
+    return value
+
+
+def _flag(value: object) -> object:
+    """A query has only text to say it with; a body has no need of `1` or `yes`."""
+    if value in ("true", "false") or isinstance(value, bool):
+        return value
+    raise PydanticCustomError("flag", "must be true or false")
+
+
+def _whole(value: object) -> object:
+    """Digits are for queries, which have only text. In Python true is a number too."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value)):
+        raise PydanticCustomError("whole", "must be a whole number")
     return value
 
 
@@ -104,15 +136,21 @@ Slug = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "
 Currency = Annotated[str, AfterValidator(_currency), Field(examples=["USD"])]
 """A supported ISO 4217 code, upper case."""
 Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
+Number = Annotated[Decimal, WithJsonSchema({"type": "number"}, mode="validation")]
+"""An exact number. Text that is one is taken too, but offering callers a choice would only make them think about it."""
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 """A time: ISO 8601, UTC when it has no zone; a date alone is its first moment."""
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_require_year)]
+"""A day of the organization's calendar."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
+WHOLE = BeforeValidator(_whole)
+"""Of an int, and behind its bounds: pydantic describes bounds that come after a validator in words of its own."""
+Redemptions = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
+"""How often a code may be used; a number that every database holds."""
 WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
-Day = Annotated[date, AfterValidator(_day)]
 Name = Annotated[str, AfterValidator(_line), StringConstraints(min_length=1, max_length=120)]
 """One line of visible text."""
 Line = Annotated[str, AfterValidator(_line), StringConstraints(max_length=500)]
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-"""How often something may happen."""
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """An id of ours."""
 OwnId = Annotated[str, AfterValidator(_own_id), StringConstraints(min_length=1, max_length=200)]
@@ -124,7 +162,9 @@ StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 class ListInput(Input):
     """Arguments every list takes."""
 
-    take: int = Field(default=DEFAULT_TAKE, ge=1, le=MAX_TAKE, description="How many to return at most.")
+    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(
+        default=DEFAULT_TAKE, description="How many to return at most."
+    )
     cursor: str | None = Field(default=None, max_length=500, description="nextCursor of the page before.")
 
 

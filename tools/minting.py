@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
@@ -21,7 +20,7 @@ from rekomi_mcp.operation import Context, Input, Operation, Route, ThreeSteps, T
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.affiliate_codes import CodeOutput, code_by_id, present_many
 from rekomi_mcp.tools.campaign_coupons import GROWTH, discount_of
-from rekomi_mcp.tools.fields import MAX_AMOUNT, Count, Currency, Id, Moment
+from rekomi_mcp.tools.fields import WHOLE, Currency, Flag, Id, Moment, Number, Redemptions
 from rekomi_mcp.tools.rates import parse_rate
 
 if TYPE_CHECKING:
@@ -38,15 +37,15 @@ class MintCodeInput(Input):
         default=None,
         description="3 to 32 of A-Z, 0-9, - and _, for example SARAH20; made from name and discount when left out.",
     )
-    max_redemptions: Count | None = Field(default=None, description="Uses; the coupon's limit when left out.")
+    max_redemptions: Redemptions | None = Field(default=None, description="Uses; the coupon's limit when left out.")
     expires_at: Moment | None = Field(default=None, description="When it ends; the coupon's end when left out.")
-    first_order_only: bool = Field(default=False, description="Only for customers who never paid before.")
-    minimum_amount_cents: int | None = Field(
-        default=None, ge=1, le=MAX_AMOUNT, description="Least order, in minor units."
+    first_order_only: Flag = Field(default=False, description="Only for customers who never paid before.")
+    minimum_amount_cents: Annotated[int, Field(ge=1, le=99_999_999), WHOLE] | None = Field(
+        default=None, description="Least order, in minor units."
     )
     minimum_amount_currency: Currency | None = Field(default=None, description="Required with minimumAmountCents.")
     custom_commission_type: CommissionType | None = Field(default=None, description="Goes before all others.")
-    custom_commission_value: Decimal | None = Field(default=None, description="Percent, or the fixed amount.")
+    custom_commission_value: Number | None = Field(default=None, description="Percent, or the fixed amount.")
     custom_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
 
     @model_validator(mode="after")
@@ -245,7 +244,7 @@ MINT_AFFILIATE_CODE = Operation(
     name="mint_affiliate_code",
     title="Mint affiliate code",
     summary="Give an affiliate a code that customers type at checkout: made in Stripe, and every sale with it credited.",
-    usage="Needs a campaign coupon (create_campaign_coupon). An affiliate can have many codes.",
+    usage="Needs a campaign coupon (create_campaign_coupon). For the codes there are use list_affiliate_codes.",
     toolset="coupons",
     input=MintCodeInput,
     output=CodeOutput,

@@ -18,7 +18,7 @@ from rekomi_mcp.domain.paging import MAX_TAKE
 from rekomi_mcp.domain.payout import PayoutMethod, PlannedPayout, plan_one
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Day, Id, Mode
+from rekomi_mcp.tools.fields import WHOLE, Day, Id, Mode
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import AffiliateRow
@@ -79,7 +79,9 @@ class PreviewInput(Input):
     )
     period_start: Day | None = Field(default=None, description="Only sales paid on or after this day.")
     period_end: Day | None = Field(default=None, description="Only sales paid on or before this day.")
-    take: int = Field(default=50, ge=1, le=MAX_TAKE, description="How many candidates to show at most.")
+    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(
+        default=50, description="How many candidates to show at most."
+    )
 
 
 def _preview(context: Context, request: PreviewInput) -> PreviewOutput:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -15,7 +14,19 @@ from rekomi_mcp.domain.commission import CommissionType
 from rekomi_mcp.domain.errors import InvalidInput, SlugAlreadyTaken, StatusConflict
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import Currency, Id, Line, ListInput, ListOutput, Name, Slug, WebAddress
+from rekomi_mcp.tools.fields import (
+    WHOLE,
+    Currency,
+    Flag,
+    Id,
+    Line,
+    ListInput,
+    ListOutput,
+    Name,
+    Number,
+    Slug,
+    WebAddress,
+)
 from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
 
 if TYPE_CHECKING:
@@ -26,7 +37,9 @@ HostName = Annotated[
 ]
 Visibility = Literal["Private", "Networked", "InviteOnly"]
 Touch = Literal["FirstTouch", "LastTouch"]
-WindowDays = Annotated[int, Field(ge=1, le=365)]
+WindowDays = Annotated[int, Field(ge=1, le=365), WHOLE]
+Renewals = Annotated[int, Field(ge=0, le=1200), WHOLE]
+RenewalsOrAll = Annotated[int, Field(ge=-1, le=1200), WHOLE]
 
 
 class ProgramOutput(Output):
@@ -102,18 +115,18 @@ class CreateProgramInput(Input):
     description: Line | None = Field(default=None, description="One line for affiliates.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
     default_commission_type: CommissionType = Field(description="Percentage of each sale, or a Fixed amount a sale.")
-    default_commission_value: Decimal = Field(description="Percent (20 for 20 %), or the amount (15.50).")
+    default_commission_value: Number = Field(description="Percent (20 for 20 %), or the amount (15.50).")
     default_commission_currency: Currency | None = Field(
         default=None, description="For Fixed; the organization's home currency when left out."
     )
     default_commission_model: Literal["Cps"] = Field(default="Cps", description="Commission per sale.")
     cookie_window_days: WindowDays = Field(default=60, description="Days a click counts.")
-    recurring_months: int | None = Field(
-        default=None, ge=0, le=1200, description="Renewals that earn: left out for all, 0 for the first payment only."
+    recurring_months: Renewals | None = Field(
+        default=None, description="Renewals that earn: left out for all, 0 for the first payment only."
     )
-    recurring_delay_invoices: int = Field(default=0, ge=0, le=1200, description="Paid invoices skipped first.")
+    recurring_delay_invoices: Renewals = Field(default=0, description="Paid invoices skipped first.")
     attribution_model: Touch = Field(default="LastTouch", description="Which click counts when there are several.")
-    auto_approve: bool = Field(default=False, description="Whether applications are approved by themselves.")
+    auto_approve: Flag = Field(default=False, description="Whether applications are approved by themselves.")
 
 
 def _create(context: Context, request: CreateProgramInput) -> ProgramOutput:
@@ -160,7 +173,7 @@ def _get(context: Context, request: ProgramInput) -> ProgramOutput:
 
 
 class ListProgramsInput(ListInput):
-    include_archived: bool = Field(default=False, description="Also those that were archived.")
+    include_archived: Flag = Field(default=False, description="Also those that were archived.")
 
 
 def _list(context: Context, request: ListProgramsInput) -> ProgramList:
@@ -179,18 +192,18 @@ class UpdateProgramInput(Input):
     name: Name | None = Field(default=None, description="What the owner calls it.")
     description: Line | None = Field(default=None, description="One line for affiliates; empty clears it.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
-    is_active: bool | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
+    is_active: Flag | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
     default_commission_type: CommissionType | None = Field(default=None, description="Needs a new value too.")
-    default_commission_value: Decimal | None = Field(default=None, description="Applies to future sales only.")
+    default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
     default_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
     cookie_window_days: WindowDays | None = Field(default=None, description="Days a click counts.")
-    recurring_months: int | None = Field(default=None, ge=-1, le=1200, description="-1 makes every renewal earn.")
-    recurring_delay_invoices: int | None = Field(default=None, ge=0, le=1200, description="Paid invoices skipped.")
+    recurring_months: RenewalsOrAll | None = Field(default=None, description="-1 makes every renewal earn.")
+    recurring_delay_invoices: Renewals | None = Field(default=None, description="Paid invoices skipped.")
     attribution_model: Touch | None = Field(default=None, description="Which click counts.")
-    auto_approve: bool | None = Field(default=None, description="Whether applications are approved by themselves.")
+    auto_approve: Flag | None = Field(default=None, description="Whether applications are approved by themselves.")
     custom_domain: HostName | None = Field(default=None, description="Changing it resets its verification.")
     network_visibility: Visibility | None = Field(default=None, description="Who can find the program.")
-    is_publicly_discoverable: bool | None = Field(default=None, description="Whether search engines may list it.")
+    is_publicly_discoverable: Flag | None = Field(default=None, description="Whether search engines may list it.")
 
 
 _PLAIN = (

@@ -73,6 +73,9 @@ def build_mcp_server(
         homes = homes_of(catalogue)
         return [describe(operation, homes) for operation in catalogue.exposed()]
 
+    def tool_input_schema(name: str) -> dict[str, Any] | None:
+        return next((tool.input_schema for tool in tools() if tool.name == name), None)
+
     async def list_tools(context: RequestContext, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=tools())
 
@@ -91,6 +94,8 @@ def build_mcp_server(
         description="Affiliate codes, commission and payouts on Stripe, run by talking to it.",
         instructions=INSTRUCTIONS,
         cache_hints={"tools/list": CacheHint(ttl_ms=TOOLS_LIST_TTL_MS, scope="public")},
+        # Without it the SDK serves the whole list of tools at every call over HTTP, to look one up.
+        get_tool_input_schema=tool_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )

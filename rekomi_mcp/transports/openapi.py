@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from rekomi_mcp import __version__
 from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.operation import AnyOperation, Catalogue, Route
+from rekomi_mcp.transports.openapi_links import links_from
 
 JsonObject = dict[str, Any]
 
@@ -108,6 +109,8 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
         for number, path in enumerate((route.path, *route.aliases)):
             described = _describe(operation, route, re.findall(r"{(\w+)}", path), request, answer)
             described["operationId"] = operation.name if number == 0 else f"{operation.name}_alias_{number}"
+            if links := links_from(operation, path, operations):
+                described["responses"][str(route.status)]["links"] = links
             paths.setdefault(path, {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",
@@ -134,16 +137,15 @@ def _resolved(schema: JsonObject, schemas: JsonObject) -> JsonObject:
 def _describe(
     operation: AnyOperation, route: Route, in_path: list[str], request: JsonObject, answer: JsonObject
 ) -> JsonObject:
-    has_body = route.method in ("POST", "PATCH", "PUT")
     described: JsonObject = {
         "summary": operation.title,
         "description": f"{operation.summary} {operation.usage} Scope: {operation.scope.value}. "
         f"Role: {operation.role.name}. Plan: {operation.gate.tier.name}.",
         "tags": [operation.toolset],
-        "parameters": _parameters(operation, request, in_path, in_query=not has_body),
+        "parameters": _parameters(operation, request, in_path, in_query=not route.has_body),
         "responses": _responses(operation, route, answer),
     }
-    if has_body:
+    if route.has_body:
         described["requestBody"] = _body(request, in_path)
     return described
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -34,3 +35,10 @@ def test_a_snapshot_holds_all_that_a_client_sees() -> None:
             "outputSchema",
             "annotations",
         }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_description_says_when_to_use_another_tool_instead(name: str) -> None:
+    described = json.loads(snapshots()[name])["description"]
+    others = {other.removesuffix(".json") for other in NAMES} - {name.removesuffix(".json")}
+    assert others & set(re.findall(r"\w+", described))

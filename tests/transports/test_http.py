@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import httpx
@@ -297,6 +298,28 @@ async def test_the_openapi_description_covers_every_operation(facade: Starlette,
     names = [described[path][method.lower()]["operationId"] for path, method in sorted(served)]
     assert len(set(names)) == len(names)
     assert {operation.name for operation in CATALOGUE.exposed()} <= set(names)
+
+
+async def test_the_openapi_description_links_an_answer_to_what_its_id_is_for(client: httpx.AsyncClient) -> None:
+    """Where a link leads exists and is given what its path needs; each id that a path needs is in some answer."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    operations = {o["operationId"]: (path, o) for path, methods in paths.items() for o in methods.values()}
+    needed = {operation.name for operation in CATALOGUE.exposed() if operation.route and "{" in operation.route.path}
+    links = [
+        (path, link)
+        for path, operation in operations.values()
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert {link["operationId"] for _, link in links} >= needed
+    for path, link in links:
+        target, described = operations[link["operationId"]]
+        in_path = set(re.findall(r"{(\w+)}", target))
+        if in_path:
+            assert target.startswith(path)
+            assert set(link["parameters"]) == in_path
+        else:
+            assert set(link["parameters"]) <= {parameter["name"] for parameter in described["parameters"]}
 
 
 @pytest.mark.parametrize(("path", "method"), [("/healthz", "get"), ("/webhooks/stripe", "post")])
