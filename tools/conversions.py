@@ -43,7 +43,7 @@ class ConversionOutput(Output):
     external_event_id: str = Field(description="The Stripe invoice or checkout session.", json_schema_extra=DETAIL)
     created_at: datetime = Field(description="When it was paid.")
     refunded_at: datetime | None = None
-    attribution_method: Literal["coupon", "metadata_or_customer"] = Field(json_schema_extra=DETAIL)
+    attribution_method: Literal["coupon", "metadata_or_customer"]
     coupon_code: str | None = Field(default=None, description="The redeemed code, when that is what credited it.")
 
 

@@ -21,6 +21,8 @@ _BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DIGITS = re.compile(r"-?[0-9]{1,18}")
 _NO_MOMENT = "must be a date or time, for example 2026-03-01T12:00:00Z"
 Mode = Literal["sandbox", "test", "live"]
+MAX_AMOUNT = 999_999_999_999
+"""In minor units: Stripe takes twelve digits at most, and of most currencies fewer."""
 MAX_RAW_LENGTH = 4000
 """A line before it is cleaned: longer than any that is left long enough to be refused for its length."""
 

@@ -20,7 +20,7 @@ from rekomi_mcp.operation import Context, Input, Operation, Route, ThreeSteps, T
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.affiliate_codes import CodeOutput, code_by_id, present_many
 from rekomi_mcp.tools.campaign_coupons import GROWTH, discount_of
-from rekomi_mcp.tools.fields import WHOLE, Currency, Flag, Id, Moment, Number, Redemptions
+from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Currency, Flag, Id, Moment, Number, Redemptions
 from rekomi_mcp.tools.rates import parse_rate
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class MintCodeInput(Input):
     max_redemptions: Redemptions | None = Field(default=None, description="Uses; the coupon's limit when left out.")
     expires_at: Moment | None = Field(default=None, description="When it ends; the coupon's end when left out.")
     first_order_only: Flag = Field(default=False, description="Only for customers who never paid before.")
-    minimum_amount_cents: Annotated[int, Field(ge=1, le=99_999_999), WHOLE] | None = Field(
+    minimum_amount_cents: Annotated[int, Field(ge=1, le=MAX_AMOUNT), WHOLE] | None = Field(
         default=None, description="Least order, in minor units."
     )
     minimum_amount_currency: Currency | None = Field(default=None, description="Required with minimumAmountCents.")

@@ -137,7 +137,7 @@ async def _refund(stage: Stage, assistant: Assistant, report: Report, cast: Cast
     def refunded(answer: JsonObject) -> bool:
         return any(s["remainingCommissionCents"] < s["commissionCents"] for s in answer["items"])
 
-    sales = await assistant.wait_for("list_conversions", refunded, affiliateId=cast.sarah)
+    sales = await assistant.wait_for("list_conversions", refunded, affiliateId=cast.sarah, detail="detailed")
     sale = next(s for s in sales["items"] if s["remainingCommissionCents"] < s["commissionCents"])
     detail = await assistant.call("get_conversion", conversionId=sale["id"])
     for event in detail["events"]:

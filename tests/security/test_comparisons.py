@@ -23,9 +23,6 @@ OWN_DIGEST = "a digest of the caller's own arguments"
 OWN_HASHES = "the audit log's hashes, which are no secret"
 ALLOWED = {
     ("rekomi_mcp.storage.identity", "sha256"): LOOK_UP,
-    ("rekomi_mcp.storage.identity", "tokens"): LOOK_UP,
-    ("rekomi_mcp.storage.identity", "digest"): LOOK_UP,
-    ("rekomi_mcp.storage.identity", "credential"): LOOK_UP,
     ("rekomi_mcp.pipeline.replay", "request_sha256"): OWN_DIGEST,
     ("rekomi_mcp.storage.outbound", "request_sha256"): OWN_DIGEST,
     ("rekomi_mcp.storage.audit", "sha256"): OWN_HASHES,

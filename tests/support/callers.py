@@ -19,6 +19,7 @@ from rekomi_mcp.domain.access import BearerToken, TokenKind
 from rekomi_mcp.operation import AnyOperation
 from rekomi_mcp.pipeline import Origin
 from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.transports.answers import details_of
 from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
 from rekomi_mcp.transports.mcp import build_mcp_server
 
@@ -68,7 +69,7 @@ def mcp_caller(app: App, mode: str = "auto") -> Caller:
         server = build_mcp_server(
             CATALOGUE, app.pipeline, lambda _: (BearerToken(token, TokenKind.MCP), Origin()), sandbox=True
         )
-        given = arguments | ({"idempotencyKey": key} if key else {})
+        given = in_full(operation, arguments) | ({"idempotencyKey": key} if key else {})
         async with Client(server, mode=mode) as client:  # pyright: ignore[reportArgumentType]
             answer = await client.call_tool(operation.name, given)
         assert isinstance(answer.content[0], TextContent)
@@ -78,6 +79,11 @@ def mcp_caller(app: App, mode: str = "auto") -> Caller:
         return Reply(body["error"] if answer.is_error else "ok", body)
 
     return call
+
+
+def in_full(operation: AnyOperation, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that make a list answer as much over MCP as over HTTP."""
+    return {"detail": "detailed", **arguments} if details_of(operation) else arguments
 
 
 def fill_path(path: str, arguments: dict[str, Any], quoted: bool = False) -> tuple[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from rekomi_mcp.tools import CATALOGUE
 from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
 from rekomi_mcp.transports.mcp import build_mcp_server
 from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
-from tests.support.callers import Reply, fill_path
+from tests.support.callers import Reply, fill_path, in_full
 from tests.support.world import Brand
 
 DOORS = ("http", "mcp")
@@ -57,7 +57,7 @@ class Doors:
         return Reply(code, body, answer.headers.get("idempotency-replayed") == "true")
 
     async def _mcp(self, operation: AnyOperation, arguments: dict[str, Any], token: str, key: str | None) -> Reply:
-        given = arguments | ({"idempotencyKey": key} if key else {})
+        given = in_full(operation, arguments) | ({"idempotencyKey": key} if key else {})
         return reply_of(await self.post(token, "tools/call", {"name": operation.name, "arguments": given}))
 
     async def post(self, token: str, method: str, params: dict[str, Any] | None = None) -> httpx.Response:

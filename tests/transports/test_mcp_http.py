@@ -124,7 +124,7 @@ async def test_a_sale_arrives_by_the_sandboxs_own_webhook(served: Served, client
     with anyio.fail_after(10):
         while not found:
             await anyio.sleep(0.02)
-            listed = await client.call_tool("list_conversions", {"code": text})
+            listed = await client.call_tool("list_conversions", {"code": text, "detail": "detailed"})
             assert listed.structured_content is not None
             found = listed.structured_content["items"]
     assert [(c["externalEventId"], c["commissionCents"]) for c in found] == [(sold["session"], 1600)]
