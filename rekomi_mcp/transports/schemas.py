@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel
 
-from rekomi_mcp.operation import AnyOperation, Catalogue
+from rekomi_mcp.operation import DETAIL, AnyOperation, Catalogue
 
 JsonSchema = dict[str, Any]
 
@@ -105,5 +105,5 @@ def _simplify(node: Any, definitions: JsonSchema) -> Any:
         if key == "properties"
         else _simplify(value, definitions)
         for key, value in node.items()
-        if not (key == "title" and isinstance(value, str)) and not key.startswith("x-")
+        if not (key == "title" and isinstance(value, str)) and key not in DETAIL
     }

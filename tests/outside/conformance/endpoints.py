@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rekomi_mcp.app import App
 from rekomi_mcp.serving import build_http_app
+from rekomi_mcp.transports.browsers import BrowserGuard, OwnNames
 from rekomi_mcp.transports.mcp_http import build_mcp_endpoint
 from tests.outside.conformance.fixtures.server import build_fixture_server
 
@@ -55,4 +57,5 @@ def _around_fixtures(app: App, *, streams: bool) -> Starlette:
         async with app.running(), sessions.run():
             yield
 
-    return Starlette(routes=[Route("/mcp", endpoint)], lifespan=lifespan)
+    guard = Middleware(BrowserGuard, names=OwnNames.of(app.settings), exempt=frozenset[str]())
+    return Starlette(routes=[Route("/mcp", endpoint)], middleware=[guard], lifespan=lifespan)
