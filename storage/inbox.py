@@ -15,9 +15,9 @@ NOT_LINKED = "no organization is linked to this Stripe account"
 """Why an event waits to be wanted: linking the account brings it back."""
 
 
-def store(session: Session, events: Sequence[Mapping[str, Any]]) -> int:
-    """Keep events that are new (account and event id); answers how many were. Columns are InboxEventRow's."""
-    return add_missing(session, InboxEventRow, events)
+def store(session: Session, events: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Keep events that are new; answers the (account, event id) of those. Columns are InboxEventRow's."""
+    return {(account, event_id) for account, event_id in add_missing(session, InboxEventRow, events)}
 
 
 def take_due(session: Session, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEventRow]:

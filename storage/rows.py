@@ -20,18 +20,17 @@ def add_unique(session: Session, row: SQLModel) -> bool:
     return True
 
 
-def add_missing(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert rows, leaving those whose key exists as they are; answers how many are new.
+def add_missing(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """Insert rows, leaving those whose key exists as they are; answers the primary keys of the new ones.
 
     On PostgreSQL a key that another transaction is just inserting is waited for.
     """
     if not rows:
-        return 0
+        return []
     insert: Any = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
-    key = inspect(table).primary_key[0]
-    # Counted by what comes back: drivers do not agree on a row count here.
-    statement = insert(table).on_conflict_do_nothing().returning(key)
-    return len(session.connection().execute(statement, list(rows)).all())
+    # By what comes back: drivers do not agree on a row count here.
+    statement = insert(table).on_conflict_do_nothing().returning(*inspect(table).primary_key)
+    return session.connection().execute(statement, list(rows)).all()
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

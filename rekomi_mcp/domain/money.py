@@ -72,4 +72,7 @@ def scaled(number: Decimal, places: int) -> int | None:
 
 def display(amount_minor: int, currency: str) -> str:
     """An amount as people write it: `USD 1,234.50`, `JPY 980`, `USD -3.00`."""
-    return f"{currency.upper()} {to_major(amount_minor, currency):,f}"
+    places = decimals(currency)
+    whole, rest = divmod(abs(amount_minor), 10**places)
+    decimal_part = f".{rest:0{places}d}" if places else ""
+    return f"{currency.upper()} {'-' if amount_minor < 0 else ''}{whole:,}{decimal_part}"

@@ -115,27 +115,28 @@ async def _answer(
             idempotency_key=key,
             origin=origin,
         )
-        content = await _within_budget(pipeline, call, detailed)
+        content, text = await _within_budget(pipeline, call, detailed)
     except Refusal as refusal:
         return _refused(refusal.body())
     except Exception:
         logger.exception("%s failed", operation.name)
         message = "The server failed on this call, and nothing was changed. Its log says why."
         return _refused({"error": "internal_error", "message": message})
-    text = TextContent(type="text", text=answers.compact(content))
-    return CallToolResult(content=[text], structured_content=content)
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
 
 
-async def _within_budget(pipeline: Pipeline, call: Call, detailed: bool) -> dict[str, Any]:
-    """The answer; when a list is too long for an assistant, a shorter page of it, whose cursor goes on from there."""
+async def _within_budget(pipeline: Pipeline, call: Call, detailed: bool) -> tuple[dict[str, Any], str]:
+    """The answer, also as text; of a list too long for an assistant a shorter page, whose cursor goes on from there."""
     operation = call.operation
     content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
-    shown, asked = answers.fitting(content), len(content.get("items", ()))
-    if shown is not None:
-        call = replace(call, arguments={**cast(dict[str, Any], call.arguments), "take": shown})
-        content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
-        content[answers.NOTE] = answers.cut_note(operation, shown, asked)
-    return content
+    text = answers.compact(content)
+    if len(text) <= answers.MAX_CHARS or (shown := answers.fitting(content)) is None:
+        return content, text
+    asked = len(content["items"])
+    call = replace(call, arguments={**cast(dict[str, Any], call.arguments), "take": shown})
+    content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
+    content[answers.NOTE] = answers.cut_note(operation, shown, asked)
+    return content, answers.compact(content)
 
 
 def _take_key(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[str | None, InvalidInput | None]:

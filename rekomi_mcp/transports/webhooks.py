@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,6 +15,7 @@ from rekomi_mcp.gateways import stripe
 from rekomi_mcp.gateways.stripe_inbox import inbox_row
 from rekomi_mcp.transports.bodies import read_body
 from rekomi_mcp.transports.http import answering_refusals
+from rekomi_mcp.transports.letterbox import Letterbox, Row
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.engine import Store
@@ -39,16 +39,18 @@ def build_stripe_webhook(
         wake: called when an event has been stored.
     """
 
-    def store(event: dict[str, object], text: str) -> int:
-        row = inbox_row(event, text=text, source="webhook", live=live, now=clock())
+    def keep(rows: Sequence[Row]) -> set[tuple[str, str]]:
         with open_store().writing() as session:
-            return storage.inbox.store(session, [row])
+            return storage.inbox.store(session, rows)
+
+    letterbox = Letterbox(keep)
 
     async def endpoint(request: Request) -> Response:
         body = await read_body(request, MAX_EVENT_BYTES)
         event = stripe.verify_webhook(body, request.headers.get("stripe-signature", ""), secrets)
-        new = await to_thread.run_sync(store, event, body.decode())
+        row = inbox_row(event, text=body.decode(), source="webhook", live=live, now=clock())
+        new = await letterbox.post(row)
         wake()
-        return JSONResponse({"received": True, "new": bool(new)})
+        return JSONResponse({"received": True, "new": new})
 
     return Route(PATH, answering_refusals(endpoint), methods=["POST"])

@@ -78,7 +78,7 @@ class EventPoller:
 
     def _store_page(self, rows: Sequence[dict[str, Any]]) -> int:
         with self._open_store().writing() as session:
-            return storage.inbox.store(session, rows)
+            return len(storage.inbox.store(session, rows))
 
     def _advance(self, account: str, at: datetime) -> None:
         """Move the cursor, after everything up to it is stored."""

@@ -430,7 +430,7 @@ async def test_the_poll_cursor_moves_only_when_everything_before_it_is_stored(
     assert before is not None
     store, pages = storage.inbox.store, 0
 
-    def dying(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+    def dying(session: Session, rows: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
         nonlocal pages
         pages += 1
         if pages == 3:

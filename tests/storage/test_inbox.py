@@ -43,7 +43,7 @@ def event(event_id: str, account: str = "self", **more: Any) -> dict[str, Any]:
 
 def keep(store: Store, *events: dict[str, Any]) -> int:
     with store.writing() as session:
-        return inbox.store(session, events)
+        return len(inbox.store(session, events))
 
 
 def take(store: Store, now: datetime = NOW, lease_until: datetime = LEASE, limit: int = 50) -> list[str]:
