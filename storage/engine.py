@@ -1,5 +1,7 @@
 """Open the store named by a URL, and hand out its transactions."""
 
+import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlmodel import Session
 
+_BUSY_SECONDS = 15
+"""How long to wait for somebody else's transaction on SQLite."""
 _SQLITE_PRAGMAS = (
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
-    "busy_timeout=15000",
     # A batch of sales touches a thousand pages in a large store; many batches to a checkpoint touch mostly the same.
     "wal_autocheckpoint=8000",
 )
@@ -57,7 +59,7 @@ class Store:
 
     def _engine(self, pool_size: int, begin: str) -> Engine:
         options: dict[str, Any] = (
-            {"connect_args": {"check_same_thread": False, "timeout": 15}} if self.is_sqlite else {}
+            {"connect_args": {"check_same_thread": False, "timeout": _BUSY_SECONDS}} if self.is_sqlite else {}
         )
         # What was bound to a statement is in no error message: it holds addresses and digests, and errors are logged.
         engine = create_engine(
@@ -69,13 +71,17 @@ class Store:
             def connected(connection: Any, _: object) -> None:
                 # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
                 connection.isolation_level = None
+                _use_wal(connection)
                 for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
                     connection.execute(f"PRAGMA {pragma}")
 
             def began(connection: Connection) -> None:
                 # Past SQLAlchemy's cursor, which costs more than the statement.
                 driver: Any = connection.connection.dbapi_connection
-                driver.execute(begin)
+                try:
+                    driver.execute(begin)
+                except sqlite3.OperationalError as error:
+                    raise OperationalError(begin, None, error) from error
 
             event.listen(engine, "connect", connected)
             event.listen(engine, "begin", began)
@@ -83,6 +89,20 @@ class Store:
 
     def _postgres_reader(self) -> Engine:
         return self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Change to the write-ahead log. SQLite refuses that at once, and does not wait, while others open a new file too."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _make_private(path: Path) -> None:
