@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index
 from sqlmodel import Field
 
 from rekomi_mcp.storage.columns import Row, UtcDateTime
@@ -29,6 +30,22 @@ class OrganizationRow(Row, table=True):
     """The connected account's id, "self" for the deployment's own account, None when Stripe is not linked."""
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+    attribution_params: str | None = None
+    """Query parameters of the brand's own that name an affiliate, comma-separated; they go before the usual ones."""
+
+
+class SigningSecretRow(Row, table=True):
+    """A secret that signs server-to-server calls. Both sides need its text, so it is kept sealed."""
+
+    __table_args__ = (Index("signing_secret_of_organization", "organization_id", "created_at", "id"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    name: str
+    hint: str
+    sealed: str
+    """Encrypted with the deployment's key."""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class ApiTokenRow(Row, table=True):

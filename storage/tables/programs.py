@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
 from rekomi_mcp.storage.columns import Row, UtcDateTime
@@ -42,6 +42,10 @@ class ProgramRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    website_url: str | None = None
+    """Where the program's links lead."""
+    allow_self_purchases: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether an affiliate earns on what they buy themselves."""
 
 
 class AffiliateRow(Row, table=True):
@@ -74,6 +78,7 @@ class AffiliateRow(Row, table=True):
 
 
 class AffiliateLinkRow(Row, table=True):
+    __table_args__ = (Index("affiliate_link_newest_first", "organization_id", "created_at", "id"),)
     id: str = Field(default_factory=new_id, primary_key=True)
     organization_id: str = Field(foreign_key="organization.id")
     affiliate_id: str = Field(foreign_key="affiliate.id", index=True)
@@ -83,6 +88,46 @@ class AffiliateLinkRow(Row, table=True):
     is_default: bool
     format: str
     created_at: datetime = Field(sa_type=UtcDateTime)
+    destination_url: str | None = None
+    """Where it leads, when not to the program's website."""
+
+
+class LinkSlugRow(Row, table=True):
+    """Every slug a link has or had: a renamed link keeps answering to its old ones, and nobody else gets them."""
+
+    slug: str = Field(primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    link_id: str = Field(foreign_key="affiliate_link.id", index=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ClickRow(Row, table=True):
+    """Somebody followed an affiliate's link. No address is kept: a visitor is a random id in their own cookie."""
+
+    __table_args__ = (
+        Index("click_of_visitor", "organization_id", "visitor_id", "occurred_at"),
+        Index("click_newest_first", "organization_id", "occurred_at", "id"),
+        Index("click_of_affiliate", "organization_id", "affiliate_id", "occurred_at", "id"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    organization_id: str = Field(foreign_key="organization.id")
+    program_id: str = Field(foreign_key="program.id")
+    affiliate_id: str = Field(foreign_key="affiliate.id")
+    link_id: str = Field(foreign_key="affiliate_link.id")
+    visitor_id: str
+    referrer_host: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
+    utm_term: str | None = None
+    utm_content: str | None = None
+    sub_id: str | None = None
+    """The affiliate's own label of where the link stood."""
+    device: str
+    """`Desktop`, `Mobile`, `Tablet` or `Bot`."""
+    country: str | None = None
+    """Two letters, when the proxy in front says it."""
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class CampaignCouponRow(Row, table=True):
@@ -110,6 +155,8 @@ class CampaignCouponRow(Row, table=True):
     stripe_coupon_id: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
     archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """The Stripe coupon was the merchant's before: archiving it here must not delete it there."""
 
 
 class AffiliateCodeRow(Row, table=True):
@@ -146,6 +193,10 @@ class AffiliateCodeRow(Row, table=True):
     stripe_promotion_code_id: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
     deactivated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """The promotion code was the merchant's before."""
+    told_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When Stripe last told whether it is active, on Stripe's clock: older news changes nothing."""
 
 
 class LeadRow(Row, table=True):

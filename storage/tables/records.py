@@ -92,6 +92,7 @@ class InboxEventRow(Row, table=True):
     __table_args__ = (
         Index("inbox_event_due", "state", "next_attempt_at", "stripe_created", "event_id"),
         Index("inbox_event_by_age", "received_at"),
+        Index("inbox_event_by_source", "account", "source", "received_at"),
     )
     account: str = Field(primary_key=True)
     """The connected account, or "self"."""

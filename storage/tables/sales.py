@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from rekomi_mcp.storage.columns import Row, UtcDateTime
@@ -17,6 +17,7 @@ class SaleRow(Row, table=True):
         UniqueConstraint("organization_id", "source", "source_id"),
         Index("sale_of_subscription", "organization_id", "subscription_id", "occurred_at"),
         Index("sale_of_customer", "organization_id", "customer_id", "occurred_at"),
+        Index("sale_of_email", "organization_id", "email_key", "occurred_at"),
     )
     id: str = Field(default_factory=new_id, primary_key=True)
     organization_id: str = Field(foreign_key="organization.id")
@@ -34,6 +35,21 @@ class SaleRow(Row, table=True):
     decision: dict[str, Any] = Field(sa_type=JSON)
     occurred_at: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
+    email_key: str | None = None
+    """The customer's address in lower case."""
+    referral: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """What the sale itself says of who brought it: a click, a link's slug, or an affiliate named by the seller."""
+    revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    """How often it has been decided anew, because news of an earlier time came later."""
+
+
+class SaleCodeRow(Row, table=True):
+    """A promotion code that a sale carried and was not credited by: nobody's code, or one that lost."""
+
+    __table_args__ = (Index("sale_code_of_sale", "sale_id"),)
+    organization_id: str = Field(foreign_key="organization.id", primary_key=True)
+    promotion_code_id: str = Field(primary_key=True)
+    sale_id: str = Field(foreign_key="sale.id", primary_key=True)
 
 
 class SalePaymentRow(Row, table=True):
@@ -59,14 +75,17 @@ class BindingRow(Row, table=True):
     bound_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When the subscription was cancelled for good."""
+    origin: str | None = None
+    """What bound it: a sale as `source:id`, or the subscription itself. Only news of an earlier time binds anew."""
 
 
 class ReversalRow(Row, table=True):
-    """A refund by its Stripe id, stored even before its sale is known."""
+    """A refund, dispute or credit note by its id, stored even before its sale is known."""
 
     __table_args__ = (
         Index("reversal_of_payment_intent", "organization_id", "payment_intent_id"),
         Index("reversal_of_charge", "organization_id", "charge_id"),
+        Index("reversal_of_sale", "organization_id", "sale_source", "sale_source_id"),
     )
     organization_id: str = Field(foreign_key="organization.id", primary_key=True)
     id: str = Field(primary_key=True)
@@ -79,6 +98,11 @@ class ReversalRow(Row, table=True):
     status: str
     occurred_at: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
+    sale_source: str | None = None
+    sale_source_id: str | None = None
+    """The sale itself, when the news names it and not a payment of it."""
+    told_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When this status was told, on the teller's clock: between two final ones the later counts."""
 
 
 class ConversionRow(Row, table=True):
@@ -105,7 +129,7 @@ class ConversionRow(Row, table=True):
     commission_minor: int = Field(sa_type=BigInteger)
     commission_currency: str
     remaining_minor: int = Field(sa_type=BigInteger)
-    """Commission left after reversals: the sum of this conversion's ledger entries."""
+    """Commission left after reversals: the sum of this conversion's ledger entries for its affiliate."""
     rate_type: str
     rate_value: int
     rate_source: str
@@ -115,6 +139,12 @@ class ConversionRow(Row, table=True):
     occurred_at: datetime = Field(sa_type=UtcDateTime)
     held_until: datetime = Field(sa_type=UtcDateTime)
     refunded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    on_hold_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    """What of the remaining commission an open dispute keeps from being paid."""
+    flag: str | None = None
+    """Why a person should look at it (`self_purchase`)."""
+    click_id: str | None = None
+    """The click that led to the sale, when one is known."""
 
 
 class LedgerEntryRow(Row, table=True):
