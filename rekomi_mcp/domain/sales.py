@@ -6,10 +6,26 @@ from enum import StrEnum
 
 
 class SaleSource(StrEnum):
-    """The Stripe object whose id is the sale's identity."""
+    """What the id that is the sale's identity belongs to."""
 
     Invoice = "invoice"
     CheckoutSession = "checkout_session"
+    Server = "server"
+    """The seller's own server told of it; the id is the seller's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """What a sale itself says of who brought it."""
+
+    click_id: str | None = None
+    """A recorded click: its visitor's other clicks count too, by the program's attribution model."""
+    slug: str | None = None
+    """The slug of an affiliate's link, when no click is known."""
+    affiliate_id: str | None = None
+    """Named outright by the seller's server."""
+    code_id: str | None = None
+    """The affiliate's code that the seller's server named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +49,29 @@ class Sale:
     """In Stripe's order of the discounts."""
     payment_ids: tuple[str, ...] = ()
     """Payment intents and charges that paid it: how a refund finds its sale."""
+    referral: Referral | None = None
 
 
 class ReversalKind(StrEnum):
     Refund = "refund"
+    Dispute = "dispute"
+    CreditNote = "credit_note"
 
 
 class ReversalStatus(StrEnum):
-    """Whether the money has gone back; Failed and Succeeded are final, and Failed gives back what Succeeded took."""
+    """Whether the money has gone back.
+
+    A refund may succeed and fail afterwards; a dispute may be decided, and decided otherwise on appeal.
+    """
 
     Pending = "pending"
+    """Nothing has moved: a refund on its way, an inquiry."""
+    Open = "open"
+    """A dispute: nobody knows yet whose the money is, so the commission is not paid meanwhile."""
     Succeeded = "succeeded"
+    """The customer has the money: refunded, or the dispute lost."""
     Failed = "failed"
+    """The seller has the money: the refund failed, the dispute was won or dropped, the credit note was voided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +85,12 @@ class Reversal:
     currency: str
     amount_minor: int
     status: ReversalStatus
-    payment_intent_id: str | None
-    charge_id: str | None
+    payment_intent_id: str | None = None
+    charge_id: str | None = None
+    told_at: datetime | None = None
+    """When this status was told, where that matters: between two final ones the later counts."""
+    sale: tuple[SaleSource, str] | None = None
+    """The sale's source and id, when the news names it and not a payment of it."""
 
     @property
     def effective_minor(self) -> int:
@@ -80,7 +111,9 @@ class SubscriptionStarted:
     customer_id: str | None
     event_id: str
     occurred_at: datetime
+    """When the code was put on it: at the beginning, or later."""
     promotion_code_ids: tuple[str, ...] = ()
+    referral: Referral | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +133,23 @@ class SaleReference:
     event_id: str
 
 
-Fact = Sale | Reversal | SubscriptionStarted | SubscriptionEnded | SaleReference
+@dataclass(frozen=True, slots=True)
+class CodeChanged:
+    """A promotion code was switched on or off in Stripe."""
+
+    promotion_code_id: str
+    active: bool
+    event_id: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CouponDeleted:
+    """A coupon was deleted in Stripe, and with it every promotion code of it died."""
+
+    coupon_id: str
+    event_id: str
+    occurred_at: datetime
+
+
+Fact = Sale | Reversal | SubscriptionStarted | SubscriptionEnded | SaleReference | CodeChanged | CouponDeleted

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import ConfigDict, SkipValidation
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Gate, Scope
-from rekomi_mcp.domain.sales import Fact, Reversal, Sale, SaleReference, SubscriptionEnded, SubscriptionStarted
+from rekomi_mcp.domain.sales import (
+    CodeChanged,
+    CouponDeleted,
+    Fact,
+    Reversal,
+    Sale,
+    SaleReference,
+    SubscriptionEnded,
+    SubscriptionStarted,
+)
 from rekomi_mcp.operation import Context, Input, Operation, Output
 from rekomi_mcp.tools.ingest.crediting import bind_subscription, credit
 from rekomi_mcp.tools.ingest.known import Known, load
@@ -34,12 +44,16 @@ class IngestOutput(Output):
 def _ingest(context: Context, request: IngestInput) -> IngestOutput:
     """Apply each event once: only those still waiting in the inbox, in the order in which they happened."""
     waiting = storage.inbox.finish(context.session, request.account, request.event_ids, context.now)
-    facts = [f for f in request.facts if f.event_id in waiting]
+    apply_facts(context, [f for f in request.facts if f.event_id in waiting])
+    return IngestOutput(events=len(waiting))
+
+
+def apply_facts(context: Context, facts: Sequence[Fact]) -> None:
+    """Bring the books to what these facts say, in the caller's transaction. A fact that is known changes nothing."""
     known, writes = load(context, facts), Writes()
     for fact in sorted(facts, key=_order):
         _apply(context, known, writes, fact)
     writes.flush(context)
-    return IngestOutput(events=len(waiting))
 
 
 def _order(fact: Fact) -> tuple[int, float, str]:
@@ -61,6 +75,8 @@ def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
             writes.ended_subscriptions.append({"subscription_id": fact.subscription_id, "at": fact.occurred_at})
         case SaleReference():
             link_payment(context, known, writes, fact.payment_id, (fact.source.value, fact.source_id))
+        case CodeChanged() | CouponDeleted():
+            pass
 
 
 INGEST_STRIPE_EVENTS = Operation(
