@@ -47,6 +47,7 @@ class CodeOutput(Output):
     redemptions: int = Field(description="Sales made with it.")
     net_redemptions: int = Field(description="Those not refunded in full.")
     stripe_promotion_code_id: str | None = Field(default=None, json_schema_extra=DETAIL)
+    adopted: bool = Field(json_schema_extra=DETAIL, description="True when it was in Stripe before.")
     stripe_mode: Mode = Field(description="sandbox and test codes take no real money off.")
     created_at: datetime
     deactivated_at: datetime | None = None
@@ -69,6 +70,7 @@ def present(
                     "commission_value",
                     "commission_currency",
                     "minimum_amount",
+                    "told_at",
                 }
             ),
             "affiliate_name": affiliate_name,

@@ -43,6 +43,7 @@ class LinkOutput(Output):
     custom_alias: str | None = None
     is_default: bool
     format: Literal["Short", "Query", "Path", "Hash"]
+    destination_url: str | None = Field(default=None, description="null: the program's websiteUrl.")
     created_at: datetime
 
 

@@ -55,6 +55,7 @@ class CouponOutput(Output):
     overrides_click_attribution: bool
     status: Literal["Pending", "Active", "Archived"]
     stripe_coupon_id: str | None = None
+    adopted: bool = Field(description="True when the coupon was in Stripe before.")
     stripe_mode: Mode = Field(description="sandbox and test coupons take no real money off.")
     created_at: datetime
     archived_at: datetime | None = None

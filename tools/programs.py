@@ -48,6 +48,7 @@ class ProgramOutput(Output):
     slug: str
     description: str | None = None
     terms_url: str | None = None
+    website_url: str | None = Field(default=None, description="Where affiliates' links lead.")
     is_active: bool
     commission: str = Field(description="The default commission in words.")
     default_commission_type: CommissionType
@@ -63,6 +64,7 @@ class ProgramOutput(Output):
     custom_domain_verified: bool
     network_visibility: Visibility
     is_publicly_discoverable: bool
+    allow_self_purchases: bool = Field(description="Whether affiliates earn on what they buy themselves.")
     terms_version: int = Field(description="Raised with every change to what affiliates earn.")
     created_at: datetime
     updated_at: datetime
@@ -114,6 +116,7 @@ class CreateProgramInput(Input):
     slug: Slug | None = Field(default=None, description="Permanent; made from the name when left out.")
     description: Line | None = Field(default=None, description="One line for affiliates.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
+    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
     default_commission_type: CommissionType = Field(description="Percentage of each sale, or a Fixed amount a sale.")
     default_commission_value: Number = Field(description="Percent (20 for 20 %), or the amount (15.50).")
     default_commission_currency: Currency | None = Field(
@@ -127,6 +130,7 @@ class CreateProgramInput(Input):
     recurring_delay_invoices: Renewals = Field(default=0, description="Paid invoices skipped first.")
     attribution_model: Touch = Field(default="LastTouch", description="Which click counts when there are several.")
     auto_approve: Flag = Field(default=False, description="Whether applications are approved by themselves.")
+    allow_self_purchases: Flag = Field(default=False, description="Whether affiliates earn on own purchases.")
 
 
 def _create(context: Context, request: CreateProgramInput) -> ProgramOutput:
@@ -143,6 +147,7 @@ def _create(context: Context, request: CreateProgramInput) -> ProgramOutput:
         slug=slug,
         description=request.description,
         terms_url=request.terms_url,
+        website_url=request.website_url,
         commission_type=rate.type.value,
         commission_value=rate.value,
         commission_currency=rate.currency,
@@ -152,6 +157,7 @@ def _create(context: Context, request: CreateProgramInput) -> ProgramOutput:
         recurring_delay_invoices=request.recurring_delay_invoices,
         attribution_model=request.attribution_model,
         auto_approve=request.auto_approve,
+        allow_self_purchases=request.allow_self_purchases,
         network_visibility="Private",
         is_publicly_discoverable=False,
         created_at=context.now,
@@ -192,6 +198,7 @@ class UpdateProgramInput(Input):
     name: Name | None = Field(default=None, description="What the owner calls it.")
     description: Line | None = Field(default=None, description="One line for affiliates; empty clears it.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
+    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
     is_active: Flag | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
     default_commission_type: CommissionType | None = Field(default=None, description="Needs a new value too.")
     default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
@@ -204,11 +211,12 @@ class UpdateProgramInput(Input):
     custom_domain: HostName | None = Field(default=None, description="Changing it resets its verification.")
     network_visibility: Visibility | None = Field(default=None, description="Who can find the program.")
     is_publicly_discoverable: Flag | None = Field(default=None, description="Whether search engines may list it.")
+    allow_self_purchases: Flag | None = Field(default=None, description="Whether affiliates earn on own purchases.")
 
 
 _PLAIN = (
-    "name description terms_url is_active cookie_window_days recurring_delay_invoices attribution_model auto_approve "
-    "network_visibility is_publicly_discoverable"
+    "name description terms_url website_url is_active cookie_window_days recurring_delay_invoices attribution_model auto_approve "
+    "network_visibility is_publicly_discoverable allow_self_purchases"
 ).split()
 
 
@@ -255,7 +263,7 @@ def _update_rate(context: Context, row: ProgramRow, request: UpdateProgramInput)
 def _terms(row: ProgramRow) -> tuple[object, ...]:
     """What decides how much an affiliate earns."""
     rate = (row.commission_type, row.commission_value, row.commission_currency)
-    return *rate, row.recurring_months, row.recurring_delay_invoices, row.is_active
+    return *rate, row.recurring_months, row.recurring_delay_invoices, row.is_active, row.allow_self_purchases
 
 
 def _archive(context: Context, request: ProgramInput) -> ProgramOutput:
