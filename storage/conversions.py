@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, Select, func
+from sqlalchemy import ColumnElement, Select, func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
@@ -45,6 +45,8 @@ class ConversionView(Protocol):
     occurred_at: datetime
     held_until: datetime
     refunded_at: datetime | None
+    on_hold_minor: int
+    flag: str | None
     source_id: str
     customer_id: str | None
     subscription_id: str | None
@@ -67,6 +69,8 @@ _VIEW: tuple[Any, ...] = (
     col(ConversionRow.occurred_at),
     col(ConversionRow.held_until),
     col(ConversionRow.refunded_at),
+    col(ConversionRow.on_hold_minor),
+    col(ConversionRow.flag),
     col(SaleRow.source_id),
     col(SaleRow.customer_id),
     col(SaleRow.subscription_id),
@@ -80,11 +84,11 @@ _VIEWS: Select[*tuple[Any, ...]] = (
 )
 
 
-def status_of(state: str, held_until: datetime, now: datetime) -> str:
-    """The status callers see: an open conversion is Pending until its hold ends, then Approved."""
-    if state != OPEN:
-        return state
-    return "Pending" if now < held_until else "Approved"
+def status_of(row: ConversionView | ConversionRow, now: datetime) -> str:
+    """The status callers see: an open conversion is Pending until its hold ends, or while disputed, then Approved."""
+    if row.state != OPEN:
+        return row.state
+    return "Pending" if now < row.held_until or row.on_hold_minor else "Approved"
 
 
 def get(session: Session, organization_id: str, conversion_id: str) -> ConversionRow | None:
@@ -120,9 +124,11 @@ def page(
 
 def _status_is(status: str, now: datetime) -> Sequence[ColumnElement[bool]]:
     if status == "Pending":
-        return col(ConversionRow.state) == OPEN, col(ConversionRow.held_until) > now
+        held = or_(col(ConversionRow.held_until) > now, col(ConversionRow.on_hold_minor) > 0)
+        return col(ConversionRow.state) == OPEN, held
     if status == "Approved":
-        return col(ConversionRow.state) == OPEN, col(ConversionRow.held_until) <= now
+        payable = col(ConversionRow.held_until) <= now, col(ConversionRow.on_hold_minor) == 0
+        return col(ConversionRow.state) == OPEN, *payable
     return (col(ConversionRow.state) == status,)
 
 

@@ -91,9 +91,10 @@ class Decision:
 def decide(candidates: Sequence[Candidate]) -> Decision:
     """Rank the claims on one sale; the order in which they are given does not matter."""
     ranked = sorted(candidates, key=lambda c: (c.strength, c.position, c.reference))
-    # A bound subscription is never decided anew: when its affiliate cannot earn, nobody else does.
-    bound = bool(ranked) and ranked[0].evidence is Evidence.Subscription
-    winner = next((c for c in (ranked[:1] if bound else ranked) if c.obstacle is None), None)
+    # A bound subscription is never decided anew: when its affiliate cannot earn, nobody behind them does.
+    end = next((place for place, c in enumerate(ranked, 1) if c.evidence is Evidence.Subscription), None)
+    winner = next((c for c in ranked[:end] if c.obstacle is None), None)
+    bound = end is not None and (winner is None or winner.evidence is Evidence.Subscription)
     if bound and winner is not None:
         winner = _own_code(winner, ranked) or winner
     verdicts = tuple(Verdict(c, c is winner, _reason(c, winner, bound)) for c in ranked)
@@ -120,3 +121,13 @@ def _reason(candidate: Candidate, winner: Candidate | None, bound: bool) -> str:
     if candidate.evidence is winner.evidence:
         return f"later_{candidate.evidence.value}"
     return f"weaker_than_{winner.evidence.value}"
+
+
+def is_same_person(email: str | None, other: str | None) -> bool:
+    """Whether two addresses are one mailbox; what stands behind a plus sign is a label within it."""
+    return email is not None and other is not None and _mailbox(email) == _mailbox(other)
+
+
+def _mailbox(email: str) -> tuple[str, str]:
+    name, _, host = email.strip().lower().partition("@")
+    return name.partition("+")[0], host

@@ -135,6 +135,8 @@ class SubscriptionStarted:
     """When the code was put on it: at the beginning, or later."""
     promotion_code_ids: tuple[str, ...] = ()
     referral: Referral | None = None
+    at_checkout: bool = False
+    """Whether the checkout tells it, which knows of clicks as well as of codes."""
 
 
 @dataclass(frozen=True, slots=True)
