@@ -22,7 +22,8 @@ from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
 from rekomi_mcp.pipeline import Origin
 from rekomi_mcp.settings import Settings
-from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
+from rekomi_mcp.transports.mcp import build_mcp_server
+from rekomi_mcp.transports.mcp_context import RequestContext
 
 if TYPE_CHECKING:
     import uvicorn
