@@ -25,6 +25,7 @@ from rekomi_mcp.domain.access import Credential
 from rekomi_mcp.domain.errors import InvalidInput, Refusal
 from rekomi_mcp.operation import AnyOperation, Catalogue
 from rekomi_mcp.pipeline import Call, Origin, Pipeline
+from rekomi_mcp.settings import SettingsError
 from rekomi_mcp.transports import answers
 from rekomi_mcp.transports.mcp_completion import CompletionHandler
 from rekomi_mcp.transports.mcp_context import FAILED, Identify, RequestContext
@@ -131,6 +132,12 @@ async def _answer(
         content, text = await answers.within_budget(pipeline, call, detailed)
     except Refusal as refusal:
         return _refused(refusal.body())
+    except SettingsError as error:
+        logger.error("%s failed: %s", operation.name, error)
+        message = (
+            "The server cannot work as it is set up, and nothing was changed. `rekomi-mcp doctor` says what to mend."
+        )
+        return _refused({"error": "internal_error", "message": message})
     except Exception:
         logger.exception("%s failed", operation.name)
         return _refused({"error": "internal_error", "message": FAILED})
