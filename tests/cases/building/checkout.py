@@ -69,6 +69,26 @@ def buy(world: World, purchase: Purchase, customer: JsonObject | None = None, *,
     return session
 
 
+def save_a_card(world: World, customer: JsonObject) -> JsonObject:
+    """A checkout in setup mode: it sells nothing and has no amounts."""
+    session = _session(
+        world,
+        customer,
+        None,
+        email=customer["email"],
+        allow_promotion_codes=None,
+        amount_subtotal=None,
+        amount_total=None,
+        currency=None,
+        mode="setup",
+        payment_status="no_payment_required",
+        setup_intent=world.new_id("seti_1"),
+        total_details=None,
+    )
+    world.tell("checkout.session.completed", session)
+    return session
+
+
 def payment_arrives(world: World, session: JsonObject) -> JsonObject:
     """A payment that took days has come."""
     payments.settle(world, world.get("payment_intent", session["payment_intent"]))

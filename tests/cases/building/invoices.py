@@ -121,6 +121,12 @@ def void(world: World, invoice: JsonObject) -> JsonObject:
     return world.change("invoice.voided", invoice, status="void", status_transitions=transitions)
 
 
+def give_up(world: World, invoice: JsonObject) -> JsonObject:
+    """Nobody expects it to be paid any more."""
+    transitions = {**invoice["status_transitions"], "marked_uncollectible_at": world.now}
+    return world.change("invoice.marked_uncollectible", invoice, status="uncollectible", status_transitions=transitions)
+
+
 def _line(world: World, bill: Bill, line: Line, invoice_id: str) -> JsonObject:
     # A discount of the item comes first, those of the whole invoice after it.
     discounts = [] if line.proration else [*line.discounts, *bill.discounts]

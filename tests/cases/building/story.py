@@ -19,9 +19,9 @@ Tell = Callable[["Story"], None]
 class Story:
     """One case while it is told."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seed: str) -> None:
         self.name = name
-        self.shop = World(name)
+        self.shop = World(seed)
         self.what = ""
         self.recurring: str | JsonObject = "forever"
         self.rekomi: JsonObject = {}
@@ -170,7 +170,8 @@ class Story:
 
 def told(name: str, tell: Tell) -> Story:
     """The story, from beginning to end."""
-    story = Story(name)
+    # The ids depend on what the story is called, not on its number.
+    story = Story(name, tell.__name__)
     tell(story)
     assert story.what, f"{name} does not say what it is about"
     return story

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.cases.building import checkout
+from tests.cases.building import checkout, invoices
 from tests.cases.building.amounts import Tax
 from tests.cases.building.checkout import Purchase
-from tests.cases.building.offers import customer
+from tests.cases.building.invoices import Bill, Line
+from tests.cases.building.offers import customer, price, redeem
 from tests.cases.building.story import JANE, Story, Tell
 from tests.cases.building.subscriptions import Plan
 
@@ -71,6 +72,42 @@ def payment_that_never_comes(story: Story) -> None:
     checkout.payment_fails(story.shop, sale)
 
 
+def payment_that_arrives_before_its_checkout(story: Story) -> None:
+    story.tells("The news that a bank debit has come overtakes the news of the checkout.")
+    jane = story.code("JANE20", JANE)
+    sale = checkout.buy(story.shop, Purchase(50_00, code=jane), customer(story.shop), settled=False)
+    story.shop.days(4)
+    checkout.payment_arrives(story.shop, sale)
+    story.shop.deliver_in_order(*reversed(story.shop.deliveries))
+    story.earns(JANE, sale, net=40_00, commission=8_00, kind="one_off", code=jane)
+    story.leaves(JANE, "usd", 8_00)
+
+
+def one_off_for_nothing(story: Story) -> None:
+    story.tells("100 % off a one-off purchase: payment_status is no_payment_required, and nobody earns.")
+    jane = story.code("JANEFREE", JANE, story.coupon("AFF100O", percent_off=100.0))
+    checkout.buy(story.shop, Purchase(50_00, code=jane), customer(story.shop))
+
+
+def checkout_that_saves_a_card(story: Story) -> None:
+    story.tells("A checkout in setup mode sells nothing: no currency, no amounts, no sale.", "amount_total is null")
+    story.code("JANE20", JANE)
+    checkout.save_a_card(story.shop, customer(story.shop))
+
+
+def invoice_written_by_hand(story: Story) -> None:
+    story.tells("An invoice without a checkout and without a subscription, with JANE20 on it.", "parent is null")
+    jane, kim, shop = story.code("JANE20", JANE), customer(story.shop), story.shop
+    discount = redeem(shop, jane, customer=kim["id"])
+    once = price(shop, 50_00, "usd", monthly=False)
+    invoice = invoices.issue(shop, Bill(kim, [Line(once, 50_00)], "manual", [discount]))
+    discount["invoice"] = invoice["id"]
+    invoices.mark_paid(shop, invoice)
+    shop.tell("invoice.paid", invoice)
+    story.earns(JANE, invoice, net=40_00, commission=8_00, kind="one_off", code=jane)
+    story.leaves(JANE, "usd", 8_00)
+
+
 STORIES: tuple[Tell, ...] = (
     one_off_by_a_guest,
     one_off_with_shipping,
@@ -78,4 +115,8 @@ STORIES: tuple[Tell, ...] = (
     subscription_by_checkout,
     payment_that_takes_days,
     payment_that_never_comes,
+    payment_that_arrives_before_its_checkout,
+    one_off_for_nothing,
+    checkout_that_saves_a_card,
+    invoice_written_by_hand,
 )
