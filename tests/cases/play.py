@@ -90,6 +90,11 @@ class Play:
             terms["allowSelfPurchases"] = program.pop("allowSelfPurchase")
         return terms | program
 
+    @property
+    def end(self) -> int:
+        """The moment of the last news."""
+        return max(delivery.event["created"] for delivery in self.case.deliveries)
+
     async def adopt(self, after: int) -> None:
         """Adopt the codes that are adopted once so many deliveries are worked off."""
         for code in self.case.seeds.codes:
