@@ -94,9 +94,10 @@ def _affiliate(context: Context, request: RecordLeadInput) -> AffiliateRow:
     if request.affiliate_id is not None:
         return lookups.affiliate(context, request.affiliate_id)
     if request.affiliate_slug is not None:
-        link = storage.affiliates.link_by_slug(session, request.affiliate_slug.lower())
-        if link is None or link.organization_id != organization_id:
-            raise NotFound("No affiliate link has this slug. See the links in list_affiliates.", field="affiliateSlug")
+        slug = request.affiliate_slug.lower()
+        link = storage.links.by_slugs(session, organization_id, [slug]).get(slug)
+        if link is None:
+            raise NotFound("No affiliate link has this slug. See list_links.", field="affiliateSlug")
         return lookups.affiliate(context, link.affiliate_id)
     row = storage.codes.live_by_text(session, organization_id, codes.normalise(request.code or ""))
     if row is None:
