@@ -28,6 +28,7 @@ from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
+from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -63,5 +64,8 @@ CATALOGUE = Catalogue(
     CREATE_TOKEN,
     LIST_TOKENS,
     REVOKE_TOKEN,
+    CREATE_SIGNING_SECRET,
+    LIST_SIGNING_SECRETS,
+    REVOKE_SIGNING_SECRET,
     INGEST_STRIPE_EVENTS,
 )

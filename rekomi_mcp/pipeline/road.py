@@ -65,7 +65,7 @@ class Pipeline:
 
     def _identify(self, credential: Credential) -> Caller:
         with self._deployment.open_store().reading() as session:
-            return storage.identity.identify(session, credential, self._deployment.clock())
+            return self._gatekeeper.identify(session, credential, self._deployment.clock())
 
     def _read(self, call: Call) -> Answer:
         handler = call.operation.handler
