@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import affiliates as affiliates
     from rekomi_mcp.storage import audit as audit
     from rekomi_mcp.storage import campaign_coupons as campaign_coupons
+    from rekomi_mcp.storage import clicks as clicks
     from rekomi_mcp.storage import codes as codes
     from rekomi_mcp.storage import conversions as conversions
     from rekomi_mcp.storage import idempotency as idempotency
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import inbox as inbox
     from rekomi_mcp.storage import leads as leads
     from rekomi_mcp.storage import ledger as ledger
+    from rekomi_mcp.storage import links as links
     from rekomi_mcp.storage import organizations as organizations
     from rekomi_mcp.storage import outbound as outbound
     from rekomi_mcp.storage import pages as pages
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
-    """affiliates audit campaign_coupons codes conversions idempotency identity inbox leads ledger organizations outbound
-    pages programs rows sales server_sales signing_secrets tables tokens""".split()
+    """affiliates audit campaign_coupons clicks codes conversions idempotency identity inbox leads ledger links
+    organizations outbound pages programs rows sales server_sales signing_secrets tables tokens""".split()
 )
 
 

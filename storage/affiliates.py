@@ -1,12 +1,12 @@
-"""Affiliates and their links."""
+"""Affiliates: who sells."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
-from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow
+from rekomi_mcp.storage.tables import AffiliateRow
 
 APPROVED = "Approved"
 
@@ -60,27 +60,3 @@ def page(session: Session, organization_id: str, wanted: AffiliateFilter, window
     if wanted.text is not None:
         query = query.where(col(AffiliateRow.search_key).contains(wanted.text.lower(), autoescape=True))
     return newest_first(session, query, "affiliates", col(AffiliateRow.created_at), col(AffiliateRow.id), window)
-
-
-def links_of(session: Session, affiliate_ids: Iterable[str]) -> dict[str, list[AffiliateLinkRow]]:
-    """The links of these affiliates, default first."""
-    if not (wanted := set(affiliate_ids)):
-        return {}
-    query = (
-        select(AffiliateLinkRow)
-        .where(col(AffiliateLinkRow.affiliate_id).in_(wanted))
-        .order_by(col(AffiliateLinkRow.is_default).desc(), col(AffiliateLinkRow.id))
-    )
-    found: dict[str, list[AffiliateLinkRow]] = {}
-    for row in session.exec(query):
-        found.setdefault(row.affiliate_id, []).append(row)
-    return found
-
-
-def link_by_slug(session: Session, slug: str) -> AffiliateLinkRow | None:
-    """A link by its slug, of whichever organization: the caller must compare."""
-    return session.exec(select(AffiliateLinkRow).where(AffiliateLinkRow.slug == slug)).first()
-
-
-def taken_slugs(session: Session, slugs: Sequence[str]) -> set[str]:
-    return set(session.exec(select(AffiliateLinkRow.slug).where(col(AffiliateLinkRow.slug).in_(slugs))))

@@ -5,14 +5,9 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.domain.sales import SaleSource
-from rekomi_mcp.storage.tables import ClickRow, LedgerEntryRow, ProgramRow, ReversalRow
+from rekomi_mcp.storage.tables import LedgerEntryRow, ProgramRow, ReversalRow
 
 SOURCE = SaleSource.Server.value
-
-
-def click(session: Session, organization_id: str, click_id: str) -> ClickRow | None:
-    row = session.get(ClickRow, click_id)
-    return row if row is not None and row.organization_id == organization_id else None
 
 
 def program_by_slug(session: Session, organization_id: str, slug: str) -> ProgramRow | None:

@@ -95,7 +95,7 @@ def present(row: AffiliateRow, links: Sequence[AffiliateLinkRow]) -> AffiliateOu
 
 
 def _present_one(context: Context, row: AffiliateRow) -> AffiliateOutput:
-    return present(row, storage.affiliates.links_of(context.session, [row.id]).get(row.id, []))
+    return present(row, storage.links.of_affiliates(context.session, context.organization_id, [row.id]).get(row.id, []))
 
 
 class CreateAffiliateInput(Input):
@@ -177,7 +177,8 @@ def _add_default_link(context: Context, row: AffiliateRow, alias: str | None) ->
         format="Short",
         created_at=context.now,
     )
-    if not storage.rows.add_unique(context.session, link):
+    taken = not storage.rows.add_unique(context.session, link)
+    if taken or not storage.links.claim_slug(context.session, link, context.now):
         raise AliasAlreadyTaken("This link was taken at the same moment. Try again.", field="customAlias")
 
 
@@ -185,12 +186,12 @@ def _free_slug(context: Context, row: AffiliateRow, alias: str | None) -> str:
     if alias is not None:
         if alias in slugs.RESERVED:
             raise SlugReserved("This alias is reserved. Choose another.", field="customAlias")
-        if storage.affiliates.taken_slugs(context.session, [alias]):
+        if storage.links.taken_slugs(context.session, [alias]):
             raise AliasAlreadyTaken("This alias is taken. Choose another, or leave it out.", field="customAlias")
         return alias
     base = slugs.slugify(row.full_name) or slugs.slugify(row.email.partition("@")[0]) or "affiliate"
     wanted = [base, *(f"{base}-{secrets.token_hex(size)}" for size in (1, 2, 3, 6))]
-    taken = storage.affiliates.taken_slugs(context.session, wanted)
+    taken = storage.links.taken_slugs(context.session, wanted)
     return next(slug for slug in wanted if slug not in taken and slug not in slugs.RESERVED)
 
 
@@ -216,7 +217,7 @@ def _list(context: Context, request: ListAffiliatesInput) -> AffiliateList:
         lookups.program(context, request.program_id)
     window = storage.pages.Window(request.take, request.cursor)
     page = storage.affiliates.page(context.session, context.organization_id, wanted, window)
-    links = storage.affiliates.links_of(context.session, [row.id for row in page.rows])
+    links = storage.links.of_affiliates(context.session, context.organization_id, [row.id for row in page.rows])
     return AffiliateList(
         items=[present(row, links.get(row.id, [])) for row in page.rows],
         next_cursor=page.next_cursor,
@@ -269,7 +270,7 @@ def _set_status(context: Context, row: AffiliateRow, status: Status) -> None:
     if status == "Approved":
         row.approved_at = row.approved_at or context.now
         row.reject_reason = None
-        if not storage.affiliates.links_of(context.session, [row.id]):
+        if not storage.links.of_affiliates(context.session, context.organization_id, [row.id]):
             _add_default_link(context, row, None)
 
 

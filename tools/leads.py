@@ -105,9 +105,10 @@ def named_affiliate(context: Context, request: NamesAffiliate) -> AffiliateRow:
     if request.affiliate_id is not None:
         return lookups.affiliate(context, request.affiliate_id)
     if request.affiliate_slug is not None:
-        link = storage.affiliates.link_by_slug(session, request.affiliate_slug.lower())
-        if link is None or link.organization_id != organization_id:
-            raise NotFound("No affiliate link has this slug. See the links in list_affiliates.", field="affiliateSlug")
+        slug = request.affiliate_slug.lower()
+        link = storage.links.by_slugs(session, organization_id, [slug]).get(slug)
+        if link is None:
+            raise NotFound("No affiliate link has this slug. See list_links.", field="affiliateSlug")
         return lookups.affiliate(context, link.affiliate_id)
     return lookups.affiliate(context, live_code(context, request.code or "").affiliate_id)
 

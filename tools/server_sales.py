@@ -149,7 +149,7 @@ def _naming(context: Context, request: RecordSaleInput) -> Naming | None:
 
 
 def naming_by_click(context: Context, click_id: str) -> Naming | None:
-    row = storage.server_sales.click(context.session, context.organization_id, click_id)
+    row = storage.clicks.by_ids(context.session, context.organization_id, [click_id]).get(click_id)
     return Naming(row.affiliate_id, row.program_id, Referral(click_id=row.id)) if row is not None else None
 
 
@@ -230,12 +230,23 @@ def _require_same(context: Context, known: SaleRow, told: Told) -> None:
         )
     if told.naming is None:
         return
-    claims = known.decision["candidates"]
-    if claims and told.naming.affiliate_id not in {claim["affiliateId"] for claim in claims}:
+    if not _had_a_claim(context, known, told.naming):
         raise IdempotencyConflict(
             "This externalEventId was used for a sale of another affiliate. Use the id of this sale.",
             field="externalEventId",
         )
+
+
+def _had_a_claim(context: Context, known: SaleRow, naming: Naming) -> bool:
+    """Whether whoever is named now was among those that the sale was decided between; true when there were none."""
+    claims = known.decision["candidates"]
+    if not claims or naming.affiliate_id in {claim["affiliateId"] for claim in claims}:
+        return True
+    # The same text may be another affiliate's by now: a repetition means the code that it was then.
+    ids = {claim["codeId"] for claim in claims if claim["codeId"]}
+    return naming.code in {
+        row.code for row in storage.codes.by_ids(context.session, context.organization_id, ids).values()
+    }
 
 
 def _require_currency_of_refunds(context: Context, told: Told) -> None:
