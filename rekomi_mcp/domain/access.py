@@ -65,12 +65,12 @@ class BearerToken:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a seller's server signed, and when: HMAC-SHA256 over `<unix>.<message>`."""
+    """What a seller's server signed with HMAC-SHA256, and when."""
 
     unix: int
     mac_hex: str
-    message: bytes
-    """The bytes as they came: the raw body of a request, or the canonical query string of a postback."""
+    signed: bytes
+    """The very bytes: `<unix>.<raw body>`, or the canonical query string of a postback, which holds the time too."""
 
 
 @dataclass(frozen=True, slots=True)

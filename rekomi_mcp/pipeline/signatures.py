@@ -80,9 +80,8 @@ def _signer(live: Sequence[SigningSecretRow], signature: Signature, vault: Vault
             "This server cannot read the signing secrets: its key has changed. Restore REKOMI_SECRET_KEY (or secret.key), "
             "or make a new secret with `rekomi-mcp secret create`."
         )
-    signed = b"%d.%s" % (signature.unix, signature.message)
     for row, text in readable:
-        made = hmac.new(text.encode(), signed, hashlib.sha256).hexdigest()
+        made = hmac.new(text.encode(), signature.signed, hashlib.sha256).hexdigest()
         if hmac.compare_digest(made, signature.mac_hex):
             return row
     raise _mismatch()
@@ -90,6 +89,6 @@ def _signer(live: Sequence[SigningSecretRow], signature: Signature, vault: Vault
 
 def _mismatch() -> SignatureMismatch:
     return SignatureMismatch(
-        "The signature fits no live signing secret of this organization. Sign the exact bytes that are sent, after the time "
-        "and a dot, with HMAC-SHA256; see docs/tracking.md."
+        "The signature fits no live signing secret of this organization. Sign exactly what is sent, with HMAC-SHA256; see "
+        "docs/tracking.md."
     )

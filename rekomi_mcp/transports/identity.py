@@ -45,8 +45,8 @@ def server_key(headers: Headers) -> BearerToken:
     return BearerToken(key, TokenKind.LIVE)
 
 
-def signature_of(headers: Headers, message: bytes) -> Signature:
-    """The signature that X-Rekomi-Signature holds for what arrived.
+def signature_of(headers: Headers, body: bytes) -> Signature:
+    """The signature that X-Rekomi-Signature holds for a body.
 
     Raises:
         SignatureRequired: there is none, or it is not written as one.
@@ -57,7 +57,7 @@ def signature_of(headers: Headers, message: bytes) -> Signature:
             "This call must be signed: send `X-Rekomi-Signature: t=<unix>,sig=<hex>`, the HMAC-SHA256 of `<unix>.<raw body>` "
             "with a signing secret; see docs/tracking.md."
         )
-    return Signature(int(found[1]), found[2].lower(), message)
+    return Signature(int(found[1]), found[2].lower(), f"{found[1]}.".encode() + body)
 
 
 def origin_of(connection: HTTPConnection) -> Origin:

@@ -85,8 +85,9 @@ def _credential(request: Request, body: bytes, parameters: Parameters) -> Creden
         sender = server_key(headers)
         if SIGNATURE_HEADER not in headers:
             return sender
-        signed = body if request.method == "POST" else request.scope["query_string"]
-        return SignedCall(sender, signature_of(headers, signed))
+        if request.method == "GET":
+            raise Unauthenticated("X-Rekomi-Signature signs a body. Sign a GET in its parameters, or POST it.")
+        return SignedCall(sender, signature_of(headers, body))
     if keyed:
         raise Unauthenticated("Send a token or sign the parameters, not both.")
     unix, mac, organization = (parameters.get(name, "") for name in ("t", "sig", "org"))
