@@ -33,8 +33,10 @@ logger = logging.getLogger(__name__)
 class App:
     """One running server, or one command: its parts are made when they are first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, prepare: Callable[[], object] | None = None) -> None:
+        """`prepare` is called before the store is opened."""
         self.settings = settings
+        self._prepare = prepare
         try:
             self.tools = CATALOGUE.narrowed(settings.toolset_names, settings.read_only)
         except ValueError as error:
@@ -95,6 +97,8 @@ class App:
         """
         with self._opening:
             if self._store is None:
+                if self._prepare is not None:
+                    self._prepare()
                 self._store = self._open_store()
             return self._store
 

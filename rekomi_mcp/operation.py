@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -34,6 +34,12 @@ class Output(BaseModel):
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="forbid"
     )
+
+    @classmethod
+    def of_row(cls, row: object) -> Self:
+        """The answer that a row's fields of the same names make."""
+        # Only by our names: a row that is asked for each wire name first takes longer to say no than all the rest does.
+        return cls.model_validate(row, from_attributes=True, by_alias=False, by_name=True)
 
 
 DETAIL: JsonDict = {"x-detail": True}
@@ -177,6 +183,8 @@ class Operation(Generic[In, Out]):
     role: Role = Role.Viewer
     gate: Gate = field(default_factory=Gate)
     audit: str | None = None
+    asks_nothing: bool = False
+    """True for a read that answers from its caller and the caller's organization alone. Its session refuses questions."""
     destructive: bool = False
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
@@ -185,6 +193,7 @@ class Operation(Generic[In, Out]):
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
         assert (self.handler is None) is not (self.steps is None), f"{self.name}: either a handler or three steps"
+        assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
         assert self.name.isidentifier(), self.name
         assert self.route is None or self.route.path.startswith("/"), self.name
 

@@ -21,8 +21,9 @@ from rekomi_mcp import __version__
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
 from rekomi_mcp.pipeline import Origin
-from rekomi_mcp.settings import Settings
-from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
+from rekomi_mcp.settings import Settings, SettingsError
+from rekomi_mcp.transports.mcp import build_mcp_server
+from rekomi_mcp.transports.mcp_context import RequestContext
 
 if TYPE_CHECKING:
     import uvicorn
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BACKGROUND_DELAY_SECONDS = 2.0
 """On stdio the client's first question is answered before the background work begins to load."""
+STORE_RETRY_SECONDS = 60.0
+"""A database that cannot be opened may be only starting. Each call tries at once."""
 
 
 async def serve_stdio(app: App) -> None:
@@ -56,8 +59,23 @@ async def serve_stdio(app: App) -> None:
 
 async def _background_after(app: App, delay_seconds: float) -> None:
     await anyio.sleep(delay_seconds)
+    while not await to_thread.run_sync(_can_work, app):
+        await anyio.sleep(STORE_RETRY_SECONDS)
     async with app.background.running():
         await anyio.sleep_forever()
+
+
+def _can_work(app: App) -> bool:
+    """Whether the store can be opened; the log says why it cannot."""
+    try:
+        app.open_store()
+    except SettingsError as error:
+        logger.error("%s", error)
+    except Exception:
+        logger.exception("the store cannot be opened")
+    else:
+        return True
+    return False
 
 
 async def serve_http(app: App) -> None:

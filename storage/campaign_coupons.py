@@ -22,6 +22,16 @@ def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[s
     return {row.id: row for row in session.exec(query)}
 
 
+def by_stripe_ids(session: Session, organization_id: str, stripe_ids: Iterable[str]) -> dict[str, CampaignCouponRow]:
+    """By our id, those whose coupon in Stripe is one of these: a coupon may serve several programs."""
+    if not (wanted := set(stripe_ids)):
+        return {}
+    query = select(CampaignCouponRow).where(
+        CampaignCouponRow.organization_id == organization_id, col(CampaignCouponRow.stripe_coupon_id).in_(wanted)
+    )
+    return {row.id: row for row in session.exec(query)}
+
+
 def active_of_program(session: Session, organization_id: str, program_id: str) -> Sequence[CampaignCouponRow]:
     query = (
         select(CampaignCouponRow)

@@ -55,7 +55,7 @@ class OrganizationDetail(OrganizationOutput):
 
 
 def _present(row: OrganizationRow) -> OrganizationDetail:
-    return OrganizationDetail.model_validate(row, from_attributes=True)
+    return OrganizationDetail.of_row(row)
 
 
 class CreateOrganizationInput(Input):
@@ -180,7 +180,7 @@ class NewTokenOutput(TokenOutput):
 
 
 def _present_token(row: ApiTokenRow) -> TokenOutput:
-    return TokenOutput.model_validate(row, from_attributes=True)
+    return TokenOutput.of_row(row)
 
 
 class CreateTokenInput(Input):

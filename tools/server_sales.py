@@ -19,6 +19,7 @@ from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.attribution import why_nobody
 from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Currency, Email, Id, Moment, OwnId
 from rekomi_mcp.tools.ingest import apply_facts
+from rekomi_mcp.tools.ingest.terms import CREDITED
 from rekomi_mcp.tools.leads import live_code, named_affiliate
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class RecordedSale(Output):
     currency: str
     conversion_id: str | None = None
     affiliate_id: str | None = None
-    affiliate: str | None = Field(default=None, description="Who earned; null when nobody did.")
+    affiliate: str | None = Field(default=None, description="Whose conversion it is.")
     commission: str | None = Field(default=None, description="What is left of it.")
     commission_cents: int | None = Field(default=None, description="As earned at the sale, in minor units.")
     commission_currency: str | None = None
@@ -230,23 +231,29 @@ def _require_same(context: Context, known: SaleRow, told: Told) -> None:
         )
     if told.naming is None:
         return
-    if not _had_a_claim(context, known, told.naming):
+    if _names_another(context, known, told.naming):
         raise IdempotencyConflict(
             "This externalEventId was used for a sale of another affiliate. Use the id of this sale.",
             field="externalEventId",
         )
 
 
-def _had_a_claim(context: Context, known: SaleRow, naming: Naming) -> bool:
-    """Whether whoever is named now was among those that the sale was decided between; true when there were none."""
-    claims = known.decision["candidates"]
-    if not claims or naming.affiliate_id in {claim["affiliateId"] for claim in claims}:
-        return True
-    # The same text may be another affiliate's by now: a repetition means the code that it was then.
-    ids = {claim["codeId"] for claim in claims if claim["codeId"]}
-    return naming.code in {
-        row.code for row in storage.codes.by_ids(context.session, context.organization_id, ids).values()
-    }
+def _names_another(context: Context, known: SaleRow, naming: Naming) -> bool:
+    """Whether somebody else was named before, or, when nobody was, somebody else was credited."""
+    if known.referral is None:
+        return any(
+            claim["won"] and claim["affiliateId"] != naming.affiliate_id for claim in known.decision["candidates"]
+        )
+    session, organization_id = context.session, context.organization_id
+    before = Referral(**known.referral)
+    code = storage.codes.get(session, organization_id, before.code_id) if before.code_id is not None else None
+    if code is not None and code.code == naming.code:
+        return False  # the same text may be another affiliate's by now; a repetition means the code that it was then
+    named = {before.affiliate_id, code.affiliate_id if code is not None else None}
+    if before.click_id is not None:
+        click = naming_by_click(context, before.click_id)
+        named.add(click.affiliate_id if click is not None else None)
+    return naming.affiliate_id not in named
 
 
 def _require_currency_of_refunds(context: Context, told: Told) -> None:
@@ -266,7 +273,7 @@ def note_once(context: Context, conversion_id: str | None) -> None:
 
 def _answer(context: Context, row: SaleRow, *, deduped: bool) -> RecordedSale:
     session, organization_id = context.session, context.organization_id
-    told = {
+    told: dict[str, object] = {
         "deduped": deduped,
         "external_event_id": row.source_id,
         "amount": display(row.net_minor, row.currency),
@@ -274,9 +281,11 @@ def _answer(context: Context, row: SaleRow, *, deduped: bool) -> RecordedSale:
         "currency": row.currency,
         "outcome": row.outcome,
     }
+    if row.outcome != CREDITED:
+        told["explanation"] = f"Nobody earned. {why_nobody(row.outcome)}"
     conversion = storage.sales.conversions_of(session, [row.id]).get(row.id)
     if conversion is None:
-        return RecordedSale.model_validate({**told, "explanation": f"Nobody earned. {why_nobody(row.outcome)}"})
+        return RecordedSale.model_validate(told)
     names = storage.affiliates.names(session, organization_id, [conversion.affiliate_id])
     return RecordedSale.model_validate(
         {
@@ -287,7 +296,7 @@ def _answer(context: Context, row: SaleRow, *, deduped: bool) -> RecordedSale:
             "commission": display(conversion.remaining_minor, conversion.commission_currency),
             "commission_cents": conversion.commission_minor,
             "commission_currency": conversion.commission_currency,
-            "status": storage.conversions.status_of(conversion.state, conversion.held_until, context.now),
+            "status": storage.conversions.status_of(conversion, context.now),
         }
     )
 

@@ -56,6 +56,13 @@ class Gatekeeper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
+    @contextmanager
+    def looking(self, credential: Credential) -> Generator[Session]:
+        """A session in which to find out who is calling: a token takes one statement, a signature several."""
+        store = self._deployment.open_store()
+        with store.reading() if isinstance(credential, SignedCall) else store.glancing() as session:
+            yield session
+
     def admit(self, session: Session, call: Call) -> Admission:
         """identify -> rate limit"""
         now = self._deployment.clock()

@@ -81,7 +81,7 @@ def sale_answer(body: Mapping[str, Any]) -> JsonObject:
     if body["deduped"]:
         return {"ok": True, "deduped": True}
     answer: JsonObject = {"ok": True, "conversionId": body["conversionId"]}
-    if body["conversionId"] is None:
+    if body["explanation"] is not None:
         answer |= {"outcome": body["outcome"], "explanation": body["explanation"]}
     return answer
 

@@ -118,8 +118,8 @@ async def test_a_stranger_is_refused(
     app: App, world: World, seller: Seller, path: str, body: dict[str, Any], key: str
 ) -> None:
     before = contents(app), audit_lines(app)
-    for headers in ({"authorization": f"Bearer {key}" if key else ""}, {"authorization": "", "x_rekomi_api_key": key}):
-        answer = await seller.post(path, body, **headers)
+    for authorization, own in ((f"Bearer {key}" if key else "", ""), ("", key)):
+        answer = await seller.post(path, body, authorization=authorization, x_rekomi_api_key=own)
         assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
     assert (contents(app), audit_lines(app)) == before
 
@@ -275,8 +275,8 @@ async def test_the_same_meaning_in_other_bytes_is_not_what_was_signed(
     app: App, world: World, seller: Seller, body: bytes
 ) -> None:
     unix, other = now(), json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=True).encode() + b" "
-    headers = {"x_rekomi_signature": f"t={unix},sig={mac(seller.secret, b'%d.' % unix + body)}"}
-    assert (await seller.post(SALE, other, **headers)).json()["error"] == "signature_mismatch"
+    header = f"t={unix},sig={mac(seller.secret, b'%d.' % unix + body)}"
+    assert (await seller.post(SALE, other, x_rekomi_signature=header)).json()["error"] == "signature_mismatch"
     assert told(app) == []
 
 
