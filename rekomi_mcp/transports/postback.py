@@ -62,7 +62,14 @@ def _endpoint(operation: AnyOperation, pipeline: Pipeline) -> Endpoint:
         answer = await pipeline.execute(call)
         return JSONResponse(sale_answer(answer.body), headers=quota_headers(answer.quota))
 
-    return answering_refusals(endpoint)
+    answering = answering_refusals(endpoint)
+
+    async def uncached(request: Request) -> Response:
+        response = await answering(request)
+        response.headers["Cache-Control"] = "no-store"  # whoever repeats a GET must reach the server
+        return response
+
+    return uncached
 
 
 def _is_keyed(request: Request) -> bool:
@@ -83,7 +90,7 @@ def _credential(request: Request, body: bytes, parameters: Parameters) -> Creden
                 "docs/tracking.md. A token is never part of an address."
             )
         sender = server_key(headers)
-        if SIGNATURE_HEADER not in headers:
+        if headers.get(SIGNATURE_HEADER) is None:
             return sender
         if request.method == "GET":
             raise Unauthenticated("X-Rekomi-Signature signs a body. Sign a GET in its parameters, or POST it.")

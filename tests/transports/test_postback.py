@@ -64,6 +64,7 @@ async def test_a_coupon_in_any_case_names_the_affiliate(app: App, world: World, 
     assert answer.status_code == 200
     [row] = conversions(app)
     assert answer.json() == {"ok": True, "conversionId": row.id}
+    assert answer.headers["cache-control"] == "no-store"
     assert (row.affiliate_id, row.code, row.method) == (world.acme.affiliate, "SARAH20", "coupon")
     assert (row.amount_minor, row.currency) == (4990, "USD")
 
@@ -327,6 +328,12 @@ async def test_each_postback_leaves_one_line_with_the_secret_as_its_actor(
     assert lines_of(app, world)[len(lines) :] == [("sale.recorded", "ok"), ("sale.recorded", "validation_failed")]
     log = await operate(app, "list_audit_log", {"take": 1}, System(world.acme.id))
     assert log["items"][0]["actorType"] == "api_key"
+
+
+@pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 2}], indirect=True)
+async def test_a_server_with_only_its_secret_has_a_callers_limit(app: App, world: World, seller: Seller) -> None:
+    answers = [await seller.get(ORDER) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
 
 
 async def test_looking_at_an_address_sells_nothing(app: App, world: World, seller: Seller) -> None:
