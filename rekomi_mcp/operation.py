@@ -57,6 +57,15 @@ class Ticket(BaseModel):
     """The Stripe account to call: a connected account's id or "self"."""
 
 
+class Question(BaseModel):
+    """What an inquiry asks Stripe. Two questions are the same when their fields are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: str
+    """The Stripe account to ask: a connected account's id or "self"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that changed, for the audit log. `before` and `after` must hold no secrets."""
@@ -120,6 +129,7 @@ class Context:
 In = TypeVar("In", bound=Input)
 Out = TypeVar("Out", bound=Output)
 T = TypeVar("T", bound=Ticket)
+Q = TypeVar("Q", bound="Question")
 Reply = TypeVar("Reply")
 
 Handler = Callable[[Context, In], Out]
@@ -141,6 +151,22 @@ class ThreeSteps(Generic[In, T, Reply, Out]):
     """A transaction: make the row live."""
     abandon: Callable[[Context, T], None]
     """A transaction: Stripe said no, or was never reached; leave nothing behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry(Generic[In, Q, Reply, Out]):
+    """How an operation runs whose answer needs a reading of Stripe: nothing is written there, nothing is left pending.
+
+    Between asking and answering no transaction is open, so the question is put together a second time when the answer
+    is written: what `ask` checked holds then, or the caller is told that it changed.
+    """
+
+    ask: Callable[[Context, In], Q]
+    """A transaction that only reads: check everything, say what to look up."""
+    call: Callable[[Any, Q], Awaitable[Reply]]
+    """The requests to Stripe, given the account's gateway. They must only read."""
+    answer: Callable[[Context, In, Reply], Out]
+    """A transaction, right after `ask` has run in it again: of a write, the one that writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +202,9 @@ class Operation(Generic[In, Out]):
     handler: Handler[In, Out] | None = None
     """What a read or a write within our own store does; or else:"""
     steps: ThreeSteps[In, Any, Any, Out] | None = None
-    """What a write that reaches Stripe does."""
+    """What a write that reaches Stripe does; or else:"""
+    inquiry: Inquiry[In, Any, Any, Out] | None = None
+    """What a read, or a write within our own store, does that must look something up in Stripe."""
     route: Route | None
     """None for the server's own operations, which no tool and no route exposes."""
     scope: Scope
@@ -192,7 +220,9 @@ class Operation(Generic[In, Out]):
 
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
-        assert (self.handler is None) is not (self.steps is None), f"{self.name}: either a handler or three steps"
+        shapes = [shape for shape in (self.handler, self.steps, self.inquiry) if shape is not None]
+        assert len(shapes) == 1, f"{self.name}: a handler, three steps or an inquiry"
+        assert self.steps is None or not self.reads, f"{self.name}: three steps are for writes"
         assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
         assert self.name.isidentifier(), self.name
         assert self.route is None or self.route.path.startswith("/"), self.name
@@ -207,7 +237,8 @@ class Operation(Generic[In, Out]):
 
     @property
     def calls_stripe(self) -> bool:
-        return self.steps is not None
+        """Whether it fails when Stripe does."""
+        return self.handler is None
 
 
 AnyOperation = Operation[Any, Any]

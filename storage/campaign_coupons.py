@@ -46,6 +46,23 @@ def active_of_program(session: Session, organization_id: str, program_id: str) -
     return session.exec(query).all()
 
 
+def of_stripe_coupon(
+    session: Session, organization_id: str, program_id: str, stripe_coupon_id: str
+) -> CampaignCouponRow | None:
+    """The program's campaign coupon that stands for a coupon in Stripe; a live one before those that were archived."""
+    query = (
+        select(CampaignCouponRow)
+        .where(
+            CampaignCouponRow.organization_id == organization_id,
+            CampaignCouponRow.program_id == program_id,
+            CampaignCouponRow.stripe_coupon_id == stripe_coupon_id,
+        )
+        .order_by((col(CampaignCouponRow.status) == "Archived").asc(), col(CampaignCouponRow.created_at).desc())
+        .limit(1)
+    )
+    return session.exec(query).first()
+
+
 def page(
     session: Session, organization_id: str, program_id: str | None, include_archived: bool, window: Window
 ) -> Page[CampaignCouponRow]:

@@ -9,6 +9,8 @@ from rekomi_mcp.tools.administration import (
     REVOKE_TOKEN,
     UPDATE_ORGANIZATION,
 )
+from rekomi_mcp.tools.adoptable_codes import LIST_ADOPTABLE_CODES
+from rekomi_mcp.tools.adoption import ADOPT_PROMOTION_CODE
 from rekomi_mcp.tools.affiliate_codes import DEACTIVATE_AFFILIATE_CODE, LIST_AFFILIATE_CODES
 from rekomi_mcp.tools.affiliates import (
     APPROVE_AFFILIATE,
@@ -52,6 +54,8 @@ CATALOGUE = Catalogue(
     LIST_CAMPAIGN_COUPONS,
     ARCHIVE_CAMPAIGN_COUPON,
     MINT_AFFILIATE_CODE,
+    LIST_ADOPTABLE_CODES,
+    ADOPT_PROMOTION_CODE,
     LIST_AFFILIATE_CODES,
     DEACTIVATE_AFFILIATE_CODE,
     RECORD_LEAD,

@@ -55,7 +55,7 @@ class CouponOutput(Output):
     overrides_click_attribution: bool
     status: Literal["Pending", "Active", "Archived"]
     stripe_coupon_id: str | None = None
-    adopted: bool = Field(description="True when the coupon was in Stripe before.")
+    adopted: bool = Field(description="True when the coupon was in Stripe before: archiving leaves it there.")
     stripe_mode: Mode = Field(description="sandbox and test coupons take no real money off.")
     created_at: datetime
     archived_at: datetime | None = None
@@ -242,6 +242,8 @@ class ArchiveTicket(Ticket):
     """The Stripe coupon to delete."""
 
     stripe_coupon_id: str
+    adopted: bool = False
+    """It is the merchant's own, and stays."""
 
 
 class ArchivedCouponOutput(CouponOutput):
@@ -257,16 +259,24 @@ def _prepare_archive(context: Context, request: ArchiveCouponInput) -> ArchiveTi
     if row.stripe_coupon_id is None:
         raise CouponArchived("This coupon still waits for Stripe. Try again in a minute.", field="couponId")
     return ArchiveTicket(
-        subject_id=row.id, account=lookups.stripe_account(context), stripe_coupon_id=row.stripe_coupon_id
+        subject_id=row.id,
+        account=lookups.stripe_account(context),
+        stripe_coupon_id=row.stripe_coupon_id,
+        adopted=row.adopted,
     )
 
 
 async def _call_archive(stripe: StripeAccount, ticket: ArchiveTicket) -> str:
+    if ticket.adopted:
+        return ticket.stripe_coupon_id
     return await stripe.delete_coupon(ticket.stripe_coupon_id)
 
 
 def _confirm_archive(context: Context, ticket: ArchiveTicket, stripe_coupon_id: str) -> ArchivedCouponOutput:
-    """Stripe ends a coupon's codes with it; the discounts customers already have stay."""
+    """Stripe ends a coupon's codes with it; the discounts customers already have stay.
+
+    Of an adopted coupon nothing ends in Stripe, where the merchant may use it for more than affiliates.
+    """
     row = lookups.campaign_coupon(context, ticket.subject_id)
     before = present(row, context.mode)
     row.status, row.archived_at = "Archived", context.now
@@ -329,8 +339,8 @@ ARCHIVE_CAMPAIGN_COUPON = Operation(
     name="archive_campaign_coupon",
     title="Archive campaign coupon",
     summary="End a discount for good: its Stripe coupon is deleted and every affiliate's code of it stops working.",
-    usage="Customers keep the discount they have and affiliates keep earning on them. To end a single code use "
-    "deactivate_affiliate_code.",
+    usage="Customers keep the discount they have and affiliates keep earning on them. Of an adopted coupon the codes end "
+    "here only: in Stripe nothing changes. To end a single code, in Stripe too, use deactivate_affiliate_code.",
     toolset="coupons",
     input=ArchiveCouponInput,
     output=ArchivedCouponOutput,

@@ -198,6 +198,40 @@ class StripeAccount:
                 raise
         return promotion_code_id
 
+    async def promotion_code(self, promotion_code_id: str) -> JsonObject | None:
+        """A promotion code with its coupon in full; None when this account has none with this id."""
+        client = await self._gateway.client()
+        expand: Any = {"expand": ["promotion.coupon"]}
+        try:
+            found = await self._attempt(
+                lambda: client.v1.promotion_codes.retrieve_async(promotion_code_id, expand, self._options())
+            )
+        except StripeRefused as refusal:
+            if refusal.details.get("stripeCode") != "resource_missing":
+                raise
+            return None
+        return _plain(found)
+
+    async def promotion_codes(
+        self, *, text: str | None, active_only: bool, after: str | None
+    ) -> tuple[list[JsonObject], bool]:
+        """Up to 100 promotion codes with their coupons in full, newest first, and whether there are more.
+
+        Args:
+            text: only codes of this text, in any case.
+            after: the id of the code to continue after.
+        """
+        client = await self._gateway.client()
+        params = _present(
+            code=text,
+            active=True if active_only else None,
+            starting_after=after,
+            limit=100,
+            expand=["data.promotion.coupon"],
+        )
+        page = await self._attempt(lambda: client.v1.promotion_codes.list_async(params, self._options()))
+        return [_plain(each) for each in page.data], bool(page.has_more)
+
     async def invoice(self, invoice_id: str) -> JsonObject:
         """An invoice with its discounts and payments in full."""
         client = await self._gateway.client()

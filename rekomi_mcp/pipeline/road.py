@@ -19,6 +19,7 @@ from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.admission import Admission, Deployment, Gatekeeper
 from rekomi_mcp.pipeline.calls import Answer, Call
+from rekomi_mcp.pipeline.inquiries import InquiryRunner
 from rekomi_mcp.pipeline.replay import first_answer, key_of
 from rekomi_mcp.pipeline.three_steps import ThreeStepRunner
 
@@ -38,6 +39,7 @@ class Pipeline:
         self._deployment = deployment
         self._gatekeeper = Gatekeeper(deployment)
         self._three_steps = ThreeStepRunner(deployment, self._gatekeeper, self._in_thread)
+        self._inquiries = InquiryRunner(deployment, self._gatekeeper, self._in_thread)
         self._threads = CapacityLimiter(THREADS)
 
     async def execute(self, call: Call) -> Answer:
@@ -46,8 +48,10 @@ class Pipeline:
         Raises:
             Refusal: any of `domain.errors`; nothing was changed, apart from the refusal's audit line.
         """
-        if call.operation.calls_stripe:
+        if call.operation.steps is not None:
             return await self._three_steps.execute(call)
+        if call.operation.inquiry is not None:
+            return await self._inquiries.execute(call)
         run = self._read if call.operation.reads else self._write
         return await self._in_thread(lambda: run(call))
 

@@ -15,6 +15,7 @@ import pytest
 from sqlmodel import select
 
 from rekomi_mcp.app import App
+from rekomi_mcp.gateways.stripe import NewCoupon, NewPromotionCode
 from rekomi_mcp.sandbox.app import build_sandbox
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
@@ -462,3 +463,48 @@ async def test_an_archived_coupon_whose_outcome_is_unknown_takes_its_codes_along
     [code] = (await stage.shop.do("list_affiliate_codes"))["items"]
     [coupon] = (await stage.shop.do("list_campaign_coupons", includeArchived=True))["items"]
     assert (code["status"], coupon["status"], stage.in_stripe("coupon")) == ("Inactive", "Archived", [])
+
+
+async def adoptable(stage: Stage) -> JsonObject:
+    """A promotion code of the merchant's, and somebody to adopt it."""
+    person = await sarah(stage)
+    stripe = stage.app.stripe.account("self")
+    await stripe.create_coupon(NewCoupon(id="BLOG", row_id="x", name="Blog", percent_off=10, duration="once"))
+    made = await stripe.create_promotion_code(NewPromotionCode(row_id="x", coupon_id="BLOG", code="BLOG10"))
+    return {"affiliateId": person["affiliateId"], "promotionCodeId": made}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "stripe_unavailable"), (500, "stripe_unavailable"), (401, "stripe_misconfigured")]
+)
+async def test_a_stripe_that_cannot_be_asked_leaves_nothing_behind_and_the_key_can_be_used_again(
+    stage: Stage, status: int, code: str
+) -> None:
+    adopting = await adoptable(stage)
+    before = stage.left_behind()
+    stage.weather.status = status
+    assert (await stage.ask("list_adoptable_codes")).code == code
+    assert (await stage.ask("adopt_promotion_code", key="friday", **adopting)).code == code
+    assert stage.left_behind() == before
+    stage.weather.clears_up()
+    other = adopting | {"customCommissionType": "Percentage", "customCommissionValue": 30}
+    assert (await stage.ask("adopt_promotion_code", key="friday", **other)).code == "ok"
+    adopted = [line for line in stage.trail() if line[0] == "affiliate_code.adopted"]
+    assert adopted == [("affiliate_code.adopted", code), ("affiliate_code.adopted", "ok")]
+
+
+async def test_an_answer_that_comes_too_late_is_no_open_question_when_stripe_was_only_asked(stage: Stage) -> None:
+    adopting = await adoptable(stage)
+    before = stage.left_behind()
+    stage.weather.delay_seconds = 2 * TIMEOUT_SECONDS
+    assert (await stage.ask("adopt_promotion_code", **adopting)).code == "stripe_unavailable"
+    assert stage.left_behind() == before
+
+
+async def test_a_remembered_answer_needs_no_stripe(stage: Stage) -> None:
+    adopting = await adoptable(stage)
+    first = await stage.ask("adopt_promotion_code", key="friday", **adopting)
+    asked, stage.weather.status = len(stage.weather.requests), 500
+    again = await stage.ask("adopt_promotion_code", key="friday", **adopting)
+    assert (again.code, again.body, again.replayed) == ("ok", first.body, True)
+    assert len(stage.weather.requests) == asked

@@ -26,6 +26,7 @@ NAMES: dict[str, Callable[[Brand], Any]] = {
     "affiliateIds": lambda b: [b.affiliate],
     "couponId": lambda b: b.coupon,
     "codeId": lambda b: b.code,
+    "promotionCodeId": lambda b: f"promo_{b.slug}_sarah",
     "conversionId": lambda b: b.conversion,
     "sourceId": lambda b: b.source,
     "affiliateSlug": lambda b: f"link-of-{b.slug}",
@@ -44,7 +45,7 @@ FILTERS: dict[str, Callable[[Brand], Any]] = {
 PLAIN = set(
     """name description termsUrl defaultCommissionType defaultCommissionValue defaultCommissionCurrency
     defaultCommissionModel cookieWindowDays recurringMonths recurringDelayInvoices attributionModel autoApprove isActive
-    customDomain networkVisibility isPubliclyDiscoverable includeArchived take cursor status fullName
+    customDomain networkVisibility isPubliclyDiscoverable includeArchived includeInactive take cursor status fullName
     customCommissionType customCommissionValue customCommissionCurrency clearCustomCommission customAlias tags notes
     reason discountType discountValue discountCurrency duration durationInMonths maxRedemptionsPerCode expiresAt
     allowAffiliateSelfMint overridesClickAttribution maxRedemptions firstOrderOnly minimumAmountCents
