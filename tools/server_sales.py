@@ -35,7 +35,7 @@ Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT), WHOLE]
 class RecordSaleInput(Input):
     external_event_id: OwnId = Field(description="Your own id of the sale: the same id is recorded once.")
     amount_cents: Amount = Field(description="Net of discount and tax, in minor units: what the commission is of.")
-    currency: Currency
+    currency: Currency = Field(description="Of both amounts.")
     gross_amount_cents: Amount | None = Field(
         default=None, description="All the customer paid, which refunds are measured by; amountCents when left out."
     )
