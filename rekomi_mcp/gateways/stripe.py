@@ -35,6 +35,7 @@ API_VERSION = "2026-10-28.endive"
 OWN_ACCOUNT = "self"
 SIGNATURE_TOLERANCE_SECONDS = 300
 ATTEMPTS = 3
+_TYPES_AT_A_TIME = 20
 _LATEST = 253_402_300_799
 """The end of the year 9999, beyond which there are no dates."""
 JsonObject = dict[str, Any]
@@ -260,6 +261,16 @@ class StripeAccount:
         client = await self._gateway.client()
         return _plain(await self._attempt(lambda: client.v1.refunds.retrieve_async(refund_id, None, self._options())))
 
+    async def dispute(self, dispute_id: str) -> JsonObject:
+        client = await self._gateway.client()
+        return _plain(await self._attempt(lambda: client.v1.disputes.retrieve_async(dispute_id, None, self._options())))
+
+    async def credit_note(self, note_id: str) -> JsonObject:
+        client = await self._gateway.client()
+        return _plain(
+            await self._attempt(lambda: client.v1.credit_notes.retrieve_async(note_id, None, self._options()))
+        )
+
     async def refunds_of_charge(self, charge_id: str) -> list[JsonObject]:
         client = await self._gateway.client()
         params: Any = {"charge": charge_id, "limit": 100}
@@ -281,9 +292,14 @@ class StripeAccount:
         return str(page.data[0].id) if page.data else None
 
     async def events(self, types: Sequence[str], since: datetime) -> AsyncIterator[JsonObject]:
-        """Events of these types since a time on Stripe's clock, newest first, page by page."""
+        """Events of these types since a time on Stripe's clock, page by page; Stripe takes some types at a time."""
+        for start in range(0, len(types), _TYPES_AT_A_TIME):
+            async for event in self._events_of(list(types[start : start + _TYPES_AT_A_TIME]), since):
+                yield event
+
+    async def _events_of(self, types: list[str], since: datetime) -> AsyncIterator[JsonObject]:
         client = await self._gateway.client()
-        params: Any = {"types": list(types), "created": {"gte": _unix(since)}, "limit": 100}
+        params: Any = {"types": types, "created": {"gte": _unix(since)}, "limit": 100}
         page = await self._attempt(lambda: client.v1.events.list_async(params, self._options()))
         while True:
             for event in page.data:
