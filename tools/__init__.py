@@ -22,7 +22,12 @@ from rekomi_mcp.tools.affiliates import (
 )
 from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
 from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
-from rekomi_mcp.tools.campaign_coupons import ARCHIVE_CAMPAIGN_COUPON, CREATE_CAMPAIGN_COUPON, LIST_CAMPAIGN_COUPONS
+from rekomi_mcp.tools.campaign_coupons import (
+    ARCHIVE_CAMPAIGN_COUPON,
+    CREATE_CAMPAIGN_COUPON,
+    LIST_CAMPAIGN_COUPONS,
+    UPDATE_CAMPAIGN_COUPON,
+)
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
@@ -48,6 +53,7 @@ CATALOGUE = Catalogue(
     REJECT_AFFILIATE,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
+    UPDATE_CAMPAIGN_COUPON,
     ARCHIVE_CAMPAIGN_COUPON,
     MINT_AFFILIATE_CODE,
     LIST_ADOPTABLE_CODES,

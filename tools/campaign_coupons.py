@@ -291,6 +291,37 @@ def _confirm_archive(context: Context, ticket: ArchiveTicket, stripe_coupon_id: 
     return answer
 
 
+class UpdateCouponInput(Input):
+    program_id: Id | None = Field(default=None, description="Only to check that the coupon is of this program.")
+    coupon_id: Id = Field(description="From list_campaign_coupons.")
+    name: Name | None = Field(default=None, description="What it is called here; the name in Stripe stays.")
+    allow_affiliate_self_mint: Flag | None = Field(default=None, description="Codes that were made stay.")
+    overrides_click_attribution: Flag | None = Field(
+        default=None, description="Whether a redeemed code goes before another affiliate's click; for future sales."
+    )
+
+
+def _update(context: Context, request: UpdateCouponInput) -> CouponOutput:
+    row = lookups.campaign_coupon(context, request.coupon_id)
+    if request.program_id is not None and request.program_id != row.program_id:
+        raise NotFound("This program has no such coupon. See list_campaign_coupons.", field="programId")
+    if row.status == "Archived":
+        raise CouponArchived("This coupon is archived and can no longer be changed.", field="couponId")
+    changes = {
+        name: getattr(request, name) for name in ("name", "allow_affiliate_self_mint", "overrides_click_attribution")
+    }
+    if all(value is None for value in changes.values()):
+        raise InvalidInput("Nothing to change: give name, allowAffiliateSelfMint or overridesClickAttribution.")
+    before = present(row, context.mode)
+    for name, value in changes.items():
+        if value is not None:
+            setattr(row, name, value)
+    context.session.flush()
+    answer = present(row, context.mode)
+    context.changed("campaign_coupon", row.id, before=before, after=answer)
+    return answer
+
+
 def _nothing_to_undo(context: Context, ticket: Ticket) -> None:
     """The first step of an ending changes nothing."""
 
@@ -333,6 +364,27 @@ LIST_CAMPAIGN_COUPONS = Operation(
     ),
     scope=Scope.READ,
     gate=GROWTH,
+)
+
+UPDATE_CAMPAIGN_COUPON = Operation(
+    name="update_campaign_coupon",
+    title="Update campaign coupon",
+    summary="Change a coupon's name here, whether affiliates may make own codes, or whether codes go before clicks.",
+    usage="The discount itself cannot be changed: use archive_campaign_coupon and create_campaign_coupon.",
+    toolset="coupons",
+    input=UpdateCouponInput,
+    output=CouponOutput,
+    handler=_update,
+    route=Route(
+        "PATCH",
+        "/api/v1/programs/{programId}/coupons/{couponId}",
+        ("/api/v1/campaigns/{programId}/coupons/{couponId}", "/api/campaigns/{programId}/coupons/{couponId}"),
+    ),
+    scope=Scope.READ_WRITE,
+    role=Role.Manager,
+    gate=GROWTH,
+    audit="campaign_coupon.updated",
+    idempotent=True,
 )
 
 ARCHIVE_CAMPAIGN_COUPON = Operation(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.storage.tables import CampaignCouponRow, ClickRow
+from rekomi_mcp.storage.tables import ClickRow
 from tests.cases.api import CaseApi
 from tests.cases.case import Case, SeedCode
 from tests.cases.server import PAUSE, CaseServer
@@ -123,14 +123,7 @@ class Play:
         assert adopted["code"] == code.code
         settings = self.case.seeds.rekomi.get("coupons", {}).get(code.coupon)
         if settings is not None:
-            self._set(adopted["campaignCouponId"], settings)
-
-    def _set(self, coupon: str, settings: JsonObject) -> None:
-        """By hand: no operation changes a campaign coupon that was adopted."""
-        assert settings.keys() == {"overridesClickAttribution"}
-        with self.server.app.open_store().writing() as session:
-            row = session.get_one(CampaignCouponRow, coupon)
-            row.overrides_click_attribution = settings["overridesClickAttribution"]
+            await self.server.do("update_campaign_coupon", couponId=adopted["campaignCouponId"], **settings)
 
     async def deliver(self, *bodies: bytes) -> None:
         """Webhooks that arrive together and are then worked off, when the latest of them has just happened."""
@@ -140,9 +133,9 @@ class Play:
         await self.server.work_off()
 
     async def outcome(self) -> Outcome:
-        """What the server answers when its owner looks."""
+        """What the server answers when its owner looks. A denied conversion earns nothing and counts as none."""
         names = self._names()
-        rows = await self.server.everything("list_conversions")
+        rows = [row for row in await self.server.everything("list_conversions") if row["status"] != "Denied"]
         final: Counter[tuple[str, str]] = Counter()
         for row in rows:
             final[names[row["affiliateId"]], row["commissionCurrency"].lower()] += row["remainingCommissionCents"]
