@@ -84,4 +84,5 @@ CATALOGUE = Catalogue(
     REVOKE_SIGNING_SECRET,
     RECORD_POSTBACK,
     INGEST_STRIPE_EVENTS,
+    unlisted=frozenset({"links", "server", "website"}),
 )
