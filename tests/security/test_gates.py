@@ -31,6 +31,7 @@ NEEDS = {
         (
             "create_campaign_coupon",
             "list_campaign_coupons",
+            "update_campaign_coupon",
             "archive_campaign_coupon",
             "mint_affiliate_code",
             "list_adoptable_codes",
@@ -52,6 +53,7 @@ WRITES = {
     "approve_affiliate",
     "reject_affiliate",
     "create_campaign_coupon",
+    "update_campaign_coupon",
     "archive_campaign_coupon",
     "mint_affiliate_code",
     "adopt_promotion_code",
