@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
+from rekomi_mcp.operation import Site
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
@@ -59,6 +60,7 @@ class App:
                 clock=self.clock,
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
+                site=Site(self.settings.address, is_public=self.settings.public_url is not None),
             )
         )
 

@@ -65,6 +65,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the HTTP server is, for the addresses that answers hold."""
+
+    address: str
+    """Where it is reached at least from its own machine."""
+    is_public: bool = False
+    """Whether that is the address other people reach it at."""
+
+    @property
+    def public(self) -> str | None:
+        return self.address if self.is_public else None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may touch: its own organization's rows, the clock, and nothing else. Made only by the pipeline."""
 
@@ -74,6 +88,7 @@ class Context:
     mode: str
     """`sandbox`, `test` or `live`: what kind of money this is."""
     catalogue: Catalogue
+    site: Site
     changes: list[Change] = field(default_factory=list[Change])
 
     @property

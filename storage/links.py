@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
 from rekomi_mcp.storage.rows import add_missing
@@ -55,10 +55,15 @@ def taken_slugs(session: Session, slugs: Iterable[str]) -> set[str]:
     return set(session.exec(select(LinkSlugRow.slug).where(col(LinkSlugRow.slug).in_(set(slugs)))))
 
 
-def claim_slug(session: Session, link: AffiliateLinkRow, now: datetime) -> bool:
-    """Have the link's slug lead to it from now on; False when it leads, or led, to another link."""
-    row = {"slug": link.slug, "organization_id": link.organization_id, "link_id": link.id, "created_at": now}
-    return bool(add_missing(session, LinkSlugRow, [row])) or owner_of_slug(session, link.slug) == link.id
+def claim_slug(session: Session, link: AffiliateLinkRow, slug: str, now: datetime) -> bool:
+    """Have the slug lead to the link from now on; False when it leads, or led, to another."""
+    row = {"slug": slug, "organization_id": link.organization_id, "link_id": link.id, "created_at": now}
+    return bool(add_missing(session, LinkSlugRow, [row])) or owner_of_slug(session, slug) == link.id
+
+
+def count_slugs(session: Session, link_id: str) -> int:
+    """How many slugs a link has or had."""
+    return session.exec(select(func.count()).where(LinkSlugRow.link_id == link_id)).one()
 
 
 def of_affiliates(

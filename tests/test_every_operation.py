@@ -40,6 +40,9 @@ GOOD: dict[str, Callable[[Brand], dict[str, Any]]] = {
     "update_affiliate": lambda b: {"affiliateId": b.affiliate, "notes": "Promising."},
     "approve_affiliate": lambda b: {"affiliateId": b.applicant},
     "reject_affiliate": lambda b: {"affiliateId": b.applicant, "reason": "Off topic"},
+    "create_link": lambda b: {"affiliateId": b.affiliate, "slug": "spring-sale"},
+    "list_links": lambda b: {"affiliateId": b.affiliate},
+    "rename_link": lambda b: {"linkId": b.link, "slug": "sarah-renamed"},
     "create_campaign_coupon": lambda b: {"programId": b.program, "name": "Summer", "discountValue": 15},
     "list_campaign_coupons": lambda b: {"programId": b.program},
     "archive_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon},
@@ -60,6 +63,7 @@ FOREIGN: dict[str, Callable[[Brand], Any]] = {
     "affiliateIds": lambda b: [b.affiliate],
     "couponId": lambda b: b.coupon,
     "codeId": lambda b: b.code,
+    "linkId": lambda b: b.link,
     "conversionId": lambda b: b.conversion,
 }
 LAPSE_SURVIVORS = {"whoami", "get_organization", "get_billing_state", "list_audit_log"}

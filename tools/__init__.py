@@ -24,6 +24,7 @@ from rekomi_mcp.tools.campaign_coupons import ARCHIVE_CAMPAIGN_COUPON, CREATE_CA
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
+from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
@@ -44,6 +45,9 @@ CATALOGUE = Catalogue(
     UPDATE_AFFILIATE,
     APPROVE_AFFILIATE,
     REJECT_AFFILIATE,
+    CREATE_LINK,
+    LIST_LINKS,
+    RENAME_LINK,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     ARCHIVE_CAMPAIGN_COUPON,

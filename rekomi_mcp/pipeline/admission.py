@@ -12,7 +12,7 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, scope_or_role_refusal
 from rekomi_mcp.domain.errors import RateLimited, Refusal
 from rekomi_mcp.domain.quota import Quota
-from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input
+from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Site
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.arguments import parse_arguments
 from rekomi_mcp.pipeline.calls import Call, Origin
@@ -37,6 +37,7 @@ class Deployment:
     mode: str
     """`sandbox`, `test` or `live`."""
     rate_limiter: RateLimiter
+    site: Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Gatekeeper:
 
     def context(self, session: Session, admission: Admission) -> Context:
         deployment = self._deployment
-        return Context(session, admission.caller, admission.now, deployment.mode, deployment.catalogue)
+        return Context(session, admission.caller, admission.now, deployment.mode, deployment.catalogue, deployment.site)
 
     @contextmanager
     def writing(self, admission: Admission) -> Generator[Context]:

@@ -29,9 +29,9 @@ def new_link(brand: Brand, slug: str) -> AffiliateLinkRow:
 
 def rename(session: Session, brand: Brand, slug: str) -> AffiliateLinkRow:
     link = link_of(session, brand)
+    assert links.claim_slug(session, link, slug, at(1))
     link.slug = slug
     session.flush()
-    assert links.claim_slug(session, link, at(1))
     return link
 
 
@@ -67,10 +67,8 @@ def test_a_link_may_take_back_a_slug_it_had_and_no_other_link_may(store: Store, 
         other = new_link(world.acme, "another")
         session.add(other)
         session.flush()
-        assert links.claim_slug(session, other, at(2))
-        other.slug = old
-        assert not links.claim_slug(session, other, at(2))
-        other.slug = "another"
+        assert links.claim_slug(session, other, "another", at(2))
+        assert not links.claim_slug(session, other, old, at(2))
         rename(session, world.acme, old)
 
 
