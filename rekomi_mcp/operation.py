@@ -179,11 +179,15 @@ class Operation(Generic[In, Out]):
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
     """True for a write whose repetition changes nothing more."""
+    stream: bool = False
+    """True for the server's own append of what many strangers do, such as clicks: its rows are their own record, with
+    the time and all that is known, and a line for each would bury what people did. Only its refusals are audited."""
 
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
         assert (self.handler is None) is not (self.steps is None), f"{self.name}: either a handler or three steps"
         assert self.name.isidentifier(), self.name
+        assert not (self.stream and self.exposed), f"{self.name}: what people do is audited"
         assert self.route is None or self.route.path.startswith("/"), self.name
 
     @property

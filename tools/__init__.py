@@ -21,14 +21,16 @@ from rekomi_mcp.tools.affiliates import (
 from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
 from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
 from rekomi_mcp.tools.campaign_coupons import ARCHIVE_CAMPAIGN_COUPON, CREATE_CAMPAIGN_COUPON, LIST_CAMPAIGN_COUPONS
+from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
-from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
+from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
 from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
+from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -48,6 +50,10 @@ CATALOGUE = Catalogue(
     CREATE_LINK,
     LIST_LINKS,
     RENAME_LINK,
+    LIST_CLICKS,
+    GET_INSTALL_SNIPPET,
+    GET_ATTRIBUTION_PARAMS,
+    SET_ATTRIBUTION_PARAMS,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     ARCHIVE_CAMPAIGN_COUPON,
@@ -68,4 +74,6 @@ CATALOGUE = Catalogue(
     LIST_TOKENS,
     REVOKE_TOKEN,
     INGEST_STRIPE_EVENTS,
+    RECORD_CLICKS,
+    RECORD_SIGNUP,
 )

@@ -56,7 +56,7 @@ async def arguments_of(request: Request, limit_bytes: int) -> dict[str, Any]:
     if request.method in ("GET", "HEAD", "DELETE"):
         arguments = _query(request)
     else:
-        arguments = _json_object(await read_body(request, limit_bytes))
+        arguments = json_object(await read_body(request, limit_bytes))
     for name, value in request.path_params.items():
         if arguments.setdefault(name, value) != value:
             raise InvalidInput(f"{name} is in the path already; leave it out or give the same.", field=name)
@@ -71,7 +71,12 @@ def _query(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """A body that is a JSON object; an empty one is an empty object.
+
+    Raises:
+        InvalidInput: it is none, or names something twice.
+    """
     if not body:
         return {}
     try:

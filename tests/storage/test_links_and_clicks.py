@@ -56,7 +56,13 @@ def test_a_link_answers_to_its_slug_and_to_those_it_had(store: Store, world: Wor
         link = rename(session, world.acme, "sarah-2")
         found = links.by_slugs(session, world.acme.id, [old, "sarah-2", "nobody"])
         assert found == {old: link, "sarah-2": link}
-        assert links.anywhere(session, old) == link
+        led = links.targets(session, [old, "sarah-2", "nobody"])
+        assert {slug: (target.link_id, target.slug) for slug, target in led.items()} == {
+            old: (link.id, "sarah-2"),
+            "sarah-2": (link.id, "sarah-2"),
+        }
+        assert links.targets(session, [old], of_program=world.acme.program).keys() == {old}
+        assert links.targets(session, [old], of_program=world.neighbour.program) == {}
         assert links.taken_slugs(session, [old, "sarah-2", "nobody"]) == {old, "sarah-2"}
 
 
