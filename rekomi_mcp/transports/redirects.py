@@ -75,7 +75,7 @@ async def _send_on(
             COOKIE,
             visitor_id,
             max_age=target.cookie_window_days * 24 * 3600,
-            path=REDIRECTS,
+            path=reception.redirects,
             secure=reception.is_secure,
             httponly=True,
             samesite="lax",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from rekomi_mcp.pipeline.rate_limit import Windows
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.clicks import RECORD_CLICKS, RecordClicksInput, RecordClicksOutput, Recorded, Visit
+from rekomi_mcp.tools.links import REDIRECTS
 from rekomi_mcp.transports.visit_book import VisitBook
 
 if TYPE_CHECKING:
@@ -71,7 +73,10 @@ class Reception:
         self._pipeline = pipeline
         self._clock = clock
         self._country_header = settings.country_header
-        self.is_secure = settings.address.startswith("https://")
+        address = urlsplit(settings.address)
+        self.is_secure = address.scheme == "https"
+        self.redirects = f"{address.path}{REDIRECTS}"
+        """The path under which browsers find the links, where the public address has a path of its own."""
         self.visits = AddressLimit(settings.visits_per_minute)
         self.signups = AddressLimit(settings.visits_per_minute)
         self.book = VisitBook(self._record)

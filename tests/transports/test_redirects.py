@@ -172,9 +172,11 @@ async def test_a_visitor_is_a_random_id_in_a_cookie_and_nothing_more(
     assert not [name for name in columns if "ip" in name.split("_") or "address" in name or "agent" in name]
 
 
-@pytest.mark.parametrize("settings", [{"public_url": "https://go.example"}], indirect=True)
+@pytest.mark.parametrize("settings", [{"public_url": "https://go.example/aff"}], indirect=True)
 async def test_over_https_the_cookie_stays_there(client: httpx.AsyncClient, shop: str) -> None:
-    assert "; Secure" in (await follow(client, shop)).headers["set-cookie"]
+    cookie = (await follow(client, shop)).headers["set-cookie"]
+    assert "; Secure" in cookie
+    assert "; Path=/aff/r/;" in cookie
 
 
 async def test_a_visitor_who_comes_back_is_the_same(
