@@ -102,7 +102,7 @@ def build_http_app(app: App) -> Starlette:
     from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
     from rekomi_mcp.transports.openapi import describe_api
     from rekomi_mcp.transports.redirects import build_redirects
-    from rekomi_mcp.transports.tracking import build_tracking, is_for_pages
+    from rekomi_mcp.transports.brand_pages import build_brand_pages, is_for_pages
     from rekomi_mcp.transports.visitors import Reception
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
@@ -138,7 +138,7 @@ def build_http_app(app: App) -> Starlette:
             Route("/openapi.json", openapi),
             Route("/healthz", healthz),
             build_redirects(reception),
-            *build_tracking(reception, settings.visits_per_minute),
+            *build_brand_pages(reception, settings.visits_per_minute),
             *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
         middleware=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rekomi_mcp.transports import tracking
+from rekomi_mcp.transports import brand_pages
 
 JsonObject = dict[str, Any]
 
@@ -70,7 +70,7 @@ OTHER_PATHS: JsonObject = {
             requestBody={"required": True, "content": _ANY_OBJECT},
         )
     },
-    tracking.LOADER: {
+    brand_pages.LOADER: {
         "get": _path(
             "tracking_script",
             "Tracking script",
@@ -78,10 +78,10 @@ OTHER_PATHS: JsonObject = {
             _script("The script.", "text/javascript"),
         )
     },
-    tracking.PIXEL: {
+    brand_pages.PIXEL: {
         "get": _path("pixel", "Pixel", "An empty picture, for pages without scripts.", _script("It.", "image/gif"))
     },
-    tracking.DEFAULTS: {
+    brand_pages.DEFAULTS: {
         "get": _path(
             "attribution_param_defaults",
             "Usual attribution parameters",
@@ -89,7 +89,7 @@ OTHER_PATHS: JsonObject = {
             {"200": {"description": "The list and its limits.", "content": _ANY_OBJECT}},
         )
     },
-    tracking.CLICK: {
+    brand_pages.CLICK: {
         "post": _path(
             "track_click",
             "Track click",
@@ -106,7 +106,7 @@ OTHER_PATHS: JsonObject = {
         ),
         "options": _permission("track_click_permission"),
     },
-    tracking.SIGNUP: {
+    brand_pages.SIGNUP: {
         "post": _path(
             "track_signup",
             "Track signup",

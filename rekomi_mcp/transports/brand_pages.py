@@ -59,7 +59,7 @@ def is_for_pages(path: str) -> bool:
     return path in FOR_PAGES or (path.startswith(REDIRECTS) and "/" not in path.removeprefix(REDIRECTS))
 
 
-def build_tracking(reception: Reception, scripts_per_minute: int) -> list[Route]:
+def build_brand_pages(reception: Reception, scripts_per_minute: int) -> list[Route]:
     """The routes for brands' pages."""
     scripts = AddressLimit(scripts_per_minute)
 

@@ -14,7 +14,7 @@ from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import System
 from rekomi_mcp.domain.attribution_params import DEFAULTS as USUAL
 from rekomi_mcp.storage.tables import ClickRow, LeadRow
-from rekomi_mcp.transports.tracking import (
+from rekomi_mcp.transports.brand_pages import (
     CLICK,
     DEFAULTS,
     FOR_PAGES,
