@@ -14,6 +14,7 @@ import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
 from rekomi_mcp.operation import Site
+from rekomi_mcp.gateways.vault import KeyVault
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
@@ -33,8 +34,10 @@ logger = logging.getLogger(__name__)
 class App:
     """One running server, or one command: its parts are made when they are first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, prepare: Callable[[], object] | None = None) -> None:
+        """`prepare` is called before the store is opened."""
         self.settings = settings
+        self._prepare = prepare
         try:
             self.tools = CATALOGUE.narrowed(settings.toolset_names, settings.read_only)
         except ValueError as error:
@@ -61,6 +64,10 @@ class App:
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
                 site=Site(self.settings.address, is_public=self.settings.public_url is not None),
+                vault=KeyVault(
+                    self.settings.secret_key.get_secret_value() if self.settings.secret_key else None,
+                    self.settings.secret_key_file,
+                ),
             )
         )
 
@@ -92,6 +99,8 @@ class App:
         """
         with self._opening:
             if self._store is None:
+                if self._prepare is not None:
+                    self._prepare()
                 self._store = self._open_store()
             return self._store
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -35,6 +35,12 @@ class Output(BaseModel):
         frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="forbid"
     )
 
+    @classmethod
+    def of_row(cls, row: object) -> Self:
+        """The answer that a row's fields of the same names make."""
+        # Only by our names: a row that is asked for each wire name first takes longer to say no than all the rest does.
+        return cls.model_validate(row, from_attributes=True, by_alias=False, by_name=True)
+
 
 DETAIL: JsonDict = {"x-detail": True}
 """Marks a field of a list's items that is seldom needed: `Field(json_schema_extra=DETAIL)`."""
@@ -51,6 +57,15 @@ class Ticket(BaseModel):
     """The Stripe account to call: a connected account's id or "self"."""
 
 
+class Question(BaseModel):
+    """What an inquiry asks Stripe. Two questions are the same when their fields are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: str
+    """The Stripe account to ask: a connected account's id or "self"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that changed, for the audit log. `before` and `after` must hold no secrets."""
@@ -62,6 +77,22 @@ class Change:
     action: str | None
     """The audit action when it is not the operation's own."""
     organization_id: str | None
+
+
+class Vault(Protocol):
+    """Seals texts that the server must be able to read again, with the deployment's own key."""
+
+    def seal(self, text: str, place: str) -> str:
+        """The text, encrypted; it opens only for the same place.
+
+        Raises:
+            SecretKeyRequired: the deployment has no key.
+        """
+        ...
+
+    def unseal(self, sealed: str, place: str) -> str | None:
+        """The text; None when it was sealed with another key, for another place, or by nobody."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +111,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler may touch: its own organization's rows, the clock, and nothing else. Made only by the pipeline."""
+    """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
 
     session: Session
     caller: Caller
@@ -89,6 +120,7 @@ class Context:
     """`sandbox`, `test` or `live`: what kind of money this is."""
     catalogue: Catalogue
     site: Site
+    vault: Vault
     changes: list[Change] = field(default_factory=list[Change])
 
     @property
@@ -112,6 +144,7 @@ class Context:
 In = TypeVar("In", bound=Input)
 Out = TypeVar("Out", bound=Output)
 T = TypeVar("T", bound=Ticket)
+Q = TypeVar("Q", bound="Question")
 Reply = TypeVar("Reply")
 
 Handler = Callable[[Context, In], Out]
@@ -133,6 +166,22 @@ class ThreeSteps(Generic[In, T, Reply, Out]):
     """A transaction: make the row live."""
     abandon: Callable[[Context, T], None]
     """A transaction: Stripe said no, or was never reached; leave nothing behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry(Generic[In, Q, Reply, Out]):
+    """How an operation runs whose answer needs a reading of Stripe: nothing is written there, nothing is left pending.
+
+    Between asking and answering no transaction is open, so the question is put together a second time when the answer
+    is written: what `ask` checked holds then, or the caller is told that it changed.
+    """
+
+    ask: Callable[[Context, In], Q]
+    """A transaction that only reads: check everything, say what to look up."""
+    call: Callable[[Any, Q], Awaitable[Reply]]
+    """The requests to Stripe, given the account's gateway. They must only read."""
+    answer: Callable[[Context, In, Reply], Out]
+    """A transaction, right after `ask` has run in it again: of a write, the one that writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +217,17 @@ class Operation(Generic[In, Out]):
     handler: Handler[In, Out] | None = None
     """What a read or a write within our own store does; or else:"""
     steps: ThreeSteps[In, Any, Any, Out] | None = None
-    """What a write that reaches Stripe does."""
+    """What a write that reaches Stripe does; or else:"""
+    inquiry: Inquiry[In, Any, Any, Out] | None = None
+    """What a read, or a write within our own store, does that must look something up in Stripe."""
     route: Route | None
     """None for the server's own operations, which no tool and no route exposes."""
     scope: Scope
     role: Role = Role.Viewer
     gate: Gate = field(default_factory=Gate)
     audit: str | None = None
+    asks_nothing: bool = False
+    """True for a read that answers from its caller and the caller's organization alone. Its session refuses questions."""
     destructive: bool = False
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
@@ -185,7 +238,10 @@ class Operation(Generic[In, Out]):
 
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
-        assert (self.handler is None) is not (self.steps is None), f"{self.name}: either a handler or three steps"
+        shapes = [shape for shape in (self.handler, self.steps, self.inquiry) if shape is not None]
+        assert len(shapes) == 1, f"{self.name}: a handler, three steps or an inquiry"
+        assert self.steps is None or not self.reads, f"{self.name}: three steps are for writes"
+        assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
         assert self.name.isidentifier(), self.name
         assert not (self.stream and self.exposed), f"{self.name}: what people do is audited"
         assert self.route is None or self.route.path.startswith("/"), self.name
@@ -200,7 +256,8 @@ class Operation(Generic[In, Out]):
 
     @property
     def calls_stripe(self) -> bool:
-        return self.steps is not None
+        """Whether it fails when Stripe does."""
+        return self.handler is None
 
 
 AnyOperation = Operation[Any, Any]

@@ -21,8 +21,9 @@ from rekomi_mcp import __version__
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, Credential, LocalOwner, TokenKind
 from rekomi_mcp.pipeline import Origin
-from rekomi_mcp.settings import Settings
-from rekomi_mcp.transports.mcp import RequestContext, build_mcp_server
+from rekomi_mcp.settings import Settings, SettingsError
+from rekomi_mcp.transports.mcp import build_mcp_server
+from rekomi_mcp.transports.mcp_context import RequestContext
 
 if TYPE_CHECKING:
     import uvicorn
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BACKGROUND_DELAY_SECONDS = 2.0
 """On stdio the client's first question is answered before the background work begins to load."""
+STORE_RETRY_SECONDS = 60.0
+"""A database that cannot be opened may be only starting. Each call tries at once."""
 
 
 async def serve_stdio(app: App) -> None:
@@ -56,8 +59,23 @@ async def serve_stdio(app: App) -> None:
 
 async def _background_after(app: App, delay_seconds: float) -> None:
     await anyio.sleep(delay_seconds)
+    while not await to_thread.run_sync(_can_work, app):
+        await anyio.sleep(STORE_RETRY_SECONDS)
     async with app.background.running():
         await anyio.sleep_forever()
+
+
+def _can_work(app: App) -> bool:
+    """Whether the store can be opened; the log says why it cannot."""
+    try:
+        app.open_store()
+    except SettingsError as error:
+        logger.error("%s", error)
+    except Exception:
+        logger.exception("the store cannot be opened")
+    else:
+        return True
+    return False
 
 
 async def serve_http(app: App) -> None:
@@ -104,6 +122,8 @@ def build_http_app(app: App) -> Starlette:
     from rekomi_mcp.transports.redirects import build_redirects
     from rekomi_mcp.transports.brand_pages import build_brand_pages, is_for_pages
     from rekomi_mcp.transports.visitors import Reception
+    from rekomi_mcp.transports.postback import build_postback_route
+    from rekomi_mcp.transports.tracking import build_tracking_routes
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
     settings, sandbox = app.settings, app.settings.mode == "sandbox"
@@ -139,6 +159,8 @@ def build_http_app(app: App) -> Starlette:
             Route("/healthz", healthz),
             build_redirects(reception),
             *build_brand_pages(reception, settings.visits_per_minute),
+            *build_tracking_routes(app.catalogue, app.pipeline),
+            *build_postback_route(app.catalogue, app.pipeline),
             *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
         middleware=[

@@ -22,6 +22,16 @@ def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[s
     return {row.id: row for row in session.exec(query)}
 
 
+def by_stripe_ids(session: Session, organization_id: str, stripe_ids: Iterable[str]) -> dict[str, CampaignCouponRow]:
+    """By our id, those whose coupon in Stripe is one of these: a coupon may serve several programs."""
+    if not (wanted := set(stripe_ids)):
+        return {}
+    query = select(CampaignCouponRow).where(
+        CampaignCouponRow.organization_id == organization_id, col(CampaignCouponRow.stripe_coupon_id).in_(wanted)
+    )
+    return {row.id: row for row in session.exec(query)}
+
+
 def active_of_program(session: Session, organization_id: str, program_id: str) -> Sequence[CampaignCouponRow]:
     query = (
         select(CampaignCouponRow)
@@ -34,6 +44,23 @@ def active_of_program(session: Session, organization_id: str, program_id: str) -
         .limit(20)
     )
     return session.exec(query).all()
+
+
+def of_stripe_coupon(
+    session: Session, organization_id: str, program_id: str, stripe_coupon_id: str
+) -> CampaignCouponRow | None:
+    """The program's campaign coupon that stands for a coupon in Stripe; a live one before those that were archived."""
+    query = (
+        select(CampaignCouponRow)
+        .where(
+            CampaignCouponRow.organization_id == organization_id,
+            CampaignCouponRow.program_id == program_id,
+            CampaignCouponRow.stripe_coupon_id == stripe_coupon_id,
+        )
+        .order_by((col(CampaignCouponRow.status) == "Archived").asc(), col(CampaignCouponRow.created_at).desc())
+        .limit(1)
+    )
+    return session.exec(query).first()
 
 
 def page(

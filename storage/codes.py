@@ -114,3 +114,15 @@ def page(session: Session, organization_id: str, wanted: CodeFilter, window: Win
     return newest_first(
         session, query, "affiliate_codes", col(AffiliateCodeRow.created_at), col(AffiliateCodeRow.id), window
     )
+
+
+def live_of_coupons(session: Session, organization_id: str, coupon_ids: Iterable[str]) -> list[AffiliateCodeRow]:
+    """The live codes of these campaign coupons."""
+    if not (wanted := set(coupon_ids)):
+        return []
+    query = select(AffiliateCodeRow).where(
+        AffiliateCodeRow.organization_id == organization_id,
+        col(AffiliateCodeRow.campaign_coupon_id).in_(wanted),
+        col(AffiliateCodeRow.status).in_(LIVE),
+    )
+    return list(session.exec(query))

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
-from rekomi_mcp.storage.pages import Page, Window, newest_columns_first
+from rekomi_mcp.storage.pages import ColumnList, Page, Window, newest_columns_first
 from rekomi_mcp.storage.tables import AffiliateRow, ConversionRow, LedgerEntryRow, SaleRow
 
 OPEN, PAID, REFUNDED, DENIED = "Open", "Paid", "Refunded", "Denied"
@@ -26,8 +27,8 @@ class ConversionFilter:
     until: datetime | None = None
 
 
-class ConversionView(Protocol):
-    """A conversion with the name and the Stripe ids that an answer shows; a row of columns, which is cheap."""
+class ConversionView(NamedTuple):
+    """A conversion with the name and the Stripe ids that an answer shows; a row of `_VIEW`'s columns."""
 
     id: str
     affiliate_id: str
@@ -45,6 +46,8 @@ class ConversionView(Protocol):
     occurred_at: datetime
     held_until: datetime
     refunded_at: datetime | None
+    on_hold_minor: int
+    flag: str | None
     source_id: str
     customer_id: str | None
     subscription_id: str | None
@@ -67,6 +70,8 @@ _VIEW: tuple[Any, ...] = (
     col(ConversionRow.occurred_at),
     col(ConversionRow.held_until),
     col(ConversionRow.refunded_at),
+    col(ConversionRow.on_hold_minor),
+    col(ConversionRow.flag),
     col(SaleRow.source_id),
     col(SaleRow.customer_id),
     col(SaleRow.subscription_id),
@@ -80,11 +85,11 @@ _VIEWS: Select[*tuple[Any, ...]] = (
 )
 
 
-def status_of(state: str, held_until: datetime, now: datetime) -> str:
-    """The status callers see: an open conversion is Pending until its hold ends, then Approved."""
-    if state != OPEN:
-        return state
-    return "Pending" if now < held_until else "Approved"
+def status_of(row: ConversionView | ConversionRow, now: datetime) -> str:
+    """The status callers see: an open conversion is Pending until its hold ends, or while disputed, then Approved."""
+    if row.state != OPEN:
+        return row.state
+    return "Pending" if now < row.held_until or row.on_hold_minor else "Approved"
 
 
 def get(session: Session, organization_id: str, conversion_id: str) -> ConversionRow | None:
@@ -93,36 +98,55 @@ def get(session: Session, organization_id: str, conversion_id: str) -> Conversio
 
 
 def view(session: Session, organization_id: str, conversion_id: str) -> ConversionView | None:
-    query = _VIEWS.where(col(ConversionRow.organization_id) == organization_id, col(ConversionRow.id) == conversion_id)
-    return cast(ConversionView | None, session.connection().execute(query).first())
+    row = session.connection().execute(_BY_ID, {"organization_id": organization_id, "id": conversion_id}).first()
+    return None if row is None else ConversionView._make(row)
 
 
 def page(
     session: Session, organization_id: str, wanted: ConversionFilter, now: datetime, window: Window
 ) -> Page[ConversionView]:
-    query = _VIEWS.where(col(ConversionRow.organization_id) == organization_id)
-    if wanted.affiliate_id is not None:
-        query = query.where(col(ConversionRow.affiliate_id) == wanted.affiliate_id)
-    if wanted.program_id is not None:
-        query = query.where(col(ConversionRow.program_id) == wanted.program_id)
-    if wanted.code is not None:
-        query = query.where(col(ConversionRow.code) == wanted.code.strip().upper())
-    if wanted.since is not None:
-        query = query.where(col(ConversionRow.occurred_at) >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(col(ConversionRow.occurred_at) < wanted.until)
-    if wanted.status is not None:
-        query = query.where(*_status_is(wanted.status, now))
-    return newest_columns_first(
-        session, query, "conversions", col(ConversionRow.occurred_at), col(ConversionRow.id), window
+    filters = {
+        "affiliate_id": wanted.affiliate_id,
+        "program_id": wanted.program_id,
+        "code": None if wanted.code is None else wanted.code.strip().upper(),
+        "since": wanted.since,
+        "until": wanted.until,
+    }
+    values: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    which = _list(frozenset(values), wanted.status)
+    return newest_columns_first(session, which, {"organization_id": organization_id, "now": now, **values}, window)
+
+
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "affiliate_id": col(ConversionRow.affiliate_id) == bindparam("affiliate_id"),
+    "program_id": col(ConversionRow.program_id) == bindparam("program_id"),
+    "code": col(ConversionRow.code) == bindparam("code"),
+    "since": col(ConversionRow.occurred_at) >= bindparam("since"),
+    "until": col(ConversionRow.occurred_at) < bindparam("until"),
+}
+_OWN = col(ConversionRow.organization_id) == bindparam("organization_id")
+_BY_ID = _VIEWS.where(_OWN, col(ConversionRow.id) == bindparam("id"))
+
+
+@cache
+def _list(filters: frozenset[str], status: str | None) -> ColumnList:
+    """The list with these filters."""
+    conditions = [condition for name, condition in _CONDITIONS.items() if name in filters]
+    if status is not None:
+        conditions += _status_is(status)
+    query = _VIEWS.where(_OWN, *conditions)
+    return ColumnList(
+        "conversions", query, (col(ConversionRow.occurred_at), col(ConversionRow.id)), ConversionView._make
     )
 
 
-def _status_is(status: str, now: datetime) -> Sequence[ColumnElement[bool]]:
+def _status_is(status: str) -> Sequence[ColumnElement[bool]]:
     if status == "Pending":
-        return col(ConversionRow.state) == OPEN, col(ConversionRow.held_until) > now
+        held = or_(col(ConversionRow.held_until) > bindparam("now"), col(ConversionRow.on_hold_minor) > 0)
+        return col(ConversionRow.state) == OPEN, held
     if status == "Approved":
-        return col(ConversionRow.state) == OPEN, col(ConversionRow.held_until) <= now
+        payable = col(ConversionRow.held_until) <= bindparam("now"), col(ConversionRow.on_hold_minor) == 0
+        return col(ConversionRow.state) == OPEN, *payable
     return (col(ConversionRow.state) == status,)
 
 

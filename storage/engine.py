@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, OperationalError
 from sqlmodel import Session
 
 _BUSY_SECONDS = 15
@@ -20,20 +20,27 @@ _SQLITE_PRAGMAS = (
     # A batch of sales touches a thousand pages in a large store; many batches to a checkpoint touch mostly the same.
     "wal_autocheckpoint=8000",
 )
+_ONE_MOMENT = "one moment"
 
 
 class Store:
     """A database with two kinds of transaction: `reading()` sees one moment, `writing()` commits or leaves nothing.
 
     On SQLite the two have connections of their own: readers never wait for the one writer, and cannot write. On
-    PostgreSQL both use one pool, and a reading transaction is read-only and repeatable.
+    PostgreSQL both use one pool, and a reading transaction is read-only and repeatable. `glancing()` is for one statement,
+    which sees one moment by itself: there PostgreSQL is spared the two round trips of a transaction.
     """
 
     def __init__(self, url: str) -> None:
         self.url = _with_driver(_parsed(url))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = self._engine(pool_size=1 if self.is_sqlite else 10, begin="BEGIN IMMEDIATE")
-        self._reader = self._engine(pool_size=10, begin="BEGIN") if self.is_sqlite else self._postgres_reader()
+        if self.is_sqlite:
+            self._reader = self._glancer = self._engine(pool_size=10, begin="BEGIN")
+        else:
+            self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._glancer = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            event.listen(self._glancer, "before_cursor_execute", _refuse_to_write)
 
     @property
     def engine(self) -> Engine:
@@ -42,11 +49,21 @@ class Store:
 
     @contextmanager
     def reading(self) -> Generator[Session]:
-        session = Session(self._reader)
+        # A row that was read can be looked at after the end, too.
+        with Session(self._reader, expire_on_commit=False, info={_ONE_MOMENT: True}) as session:
+            yield session
+            # There is nothing to commit, but after a rollback PostgreSQL's driver forgets the statements it has prepared.
+            session.commit()
+
+    @contextmanager
+    def glancing(self) -> Generator[Session]:
+        """For one statement that reads; what is asked of the session after it has ended is refused."""
+        session = Session(self._glancer, info={_ONE_MOMENT: True})
         try:
             yield session
         finally:
-            session.close()  # There is nothing to commit.
+            session.close()
+            session.bind = None
 
     @contextmanager
     def writing(self) -> Generator[Session]:
@@ -87,8 +104,16 @@ class Store:
             event.listen(engine, "begin", began)
         return engine
 
-    def _postgres_reader(self) -> Engine:
-        return self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+def sees_one_moment(session: Session) -> bool:
+    """Whether what it has read once it would read again."""
+    return _ONE_MOMENT in session.info
+
+
+def _refuse_to_write(connection: Any, cursor: Any, statement: str, *_: object) -> None:
+    """Only a transaction can be read-only for PostgreSQL; what has none is held to it here."""
+    if not statement.startswith("SELECT"):
+        raise InvalidRequestError("This session is read-only.")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

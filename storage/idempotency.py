@@ -38,6 +38,11 @@ def claim(session: Session, key: Key, now: datetime) -> IdempotencyRecordRow | N
     return session.get_one(IdempotencyRecordRow, (key.organization_id, key.operation, key.key))
 
 
+def find(session: Session, key: Key) -> IdempotencyRecordRow | None:
+    """The record of a key that somebody took."""
+    return session.get(IdempotencyRecordRow, (key.organization_id, key.operation, key.key))
+
+
 def remember(session: Session, organization_id: str, operation: str, key: str, response: dict[str, Any]) -> None:
     session.exec(
         update(IdempotencyRecordRow)

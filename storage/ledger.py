@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, case, func
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col
 
+from rekomi_mcp.domain.ledger import NOT_PAYABLE
 from rekomi_mcp.domain.payout import Balance
 from rekomi_mcp.storage.tables import LedgerEntryRow
 
@@ -29,7 +30,8 @@ def balances(session: Session, organization_id: str, wanted: BalanceFilter, now:
     """
     amount = col(LedgerEntryRow.amount_minor)
     released = col(LedgerEntryRow.available_at) <= now
-    sale = col(LedgerEntryRow.kind) == "accrual"
+    kind = col(LedgerEntryRow.kind)
+    sale = case((kind == "accrual", 1), (kind == "retraction", -1), else_=0)
     period = _in_period(wanted)
     whole = [] if period is None else [_sum(amount, released).label("available_ever")]
     query = (
@@ -38,8 +40,8 @@ def balances(session: Session, organization_id: str, wanted: BalanceFilter, now:
             col(LedgerEntryRow.currency),
             _sum(amount, *period or ()).label("all"),
             _sum(amount, released, *period or ()).label("available"),
-            _sum(1, sale, *period or ()).label("sales"),
-            _sum(1, released, sale, *period or ()).label("released_sales"),
+            _sum(sale, *period or ()).label("sales"),
+            _sum(sale, released, *period or ()).label("released_sales"),
             *whole,
         )
         .where(col(LedgerEntryRow.organization_id) == organization_id)
@@ -59,7 +61,12 @@ def next_releases(
 
     Ask for those that are shown: for named affiliates it walks the index to what is still held.
     """
-    conditions = [col(LedgerEntryRow.organization_id) == organization_id, col(LedgerEntryRow.available_at) > now]
+    available_at = col(LedgerEntryRow.available_at)
+    conditions = [
+        col(LedgerEntryRow.organization_id) == organization_id,
+        available_at > now,
+        available_at < NOT_PAYABLE,
+    ]
     conditions += _in_period(wanted) or ()
     if wanted.affiliate_ids is not None:
         conditions.append(col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids))

@@ -10,6 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.domain.access import Plan, Standing, SubscriptionStatus
+from rekomi_mcp.storage.engine import sees_one_moment
 from rekomi_mcp.storage.rows import add_missing
 from rekomi_mcp.storage.tables import AffiliateRow, DeploymentRow, OrganizationRow, ProgramRow
 
@@ -38,12 +39,23 @@ class OrganizationView(Protocol):
     attribution_params: str | None
 
 
-_COLUMNS = inspect(OrganizationRow).columns
-_GET = select_columns(*_COLUMNS).where(col(OrganizationRow.id) == bindparam("id"))
+COLUMNS = tuple(inspect(OrganizationRow).columns)
+"""What an OrganizationView shows."""
+_GET = select_columns(*COLUMNS).where(col(OrganizationRow.id) == bindparam("id"))
+_REMEMBERED = "organization"
 
 
 def get(session: Session, organization_id: str) -> OrganizationView | None:
+    known: OrganizationView | None = session.info.get(_REMEMBERED)
+    if known is not None and known.id == organization_id:
+        return known
     return cast(OrganizationView | None, session.connection().execute(_GET, {"id": organization_id}).first())
+
+
+def remember(session: Session, row: OrganizationRow | OrganizationView) -> None:
+    """Answer this row when the organization is asked for: a session that sees one moment would read the same again."""
+    if sees_one_moment(session):
+        session.info[_REMEMBERED] = row
 
 
 def by_slug(session: Session, slug: str) -> OrganizationRow | None:

@@ -1,9 +1,10 @@
 """Sales, their payments and reversals, and whom customers belong to: read and written in batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, insert, update
+from sqlalchemy import bindparam, insert, inspect, update
 from sqlmodel import Session, SQLModel, col, select
 
 from rekomi_mcp.storage.rows import grouped
@@ -11,6 +12,7 @@ from rekomi_mcp.storage.tables import (
     BindingRow,
     ConversionRow,
     ReversalRow,
+    SaleCodeRow,
     SalePaymentRow,
     SaleRow,
 )
@@ -18,6 +20,12 @@ from rekomi_mcp.storage.tables import (
 Rows = Sequence[Mapping[str, Any]]
 SaleKey = tuple[str, str]
 """A sale's source and source id."""
+_DECIDED = "outcome decision revision referral customer_id customer_email email_key".split()
+_REF_COLUMNS: dict[str, Any] = {
+    "subscription": col(SaleRow.subscription_id),
+    "customer": col(SaleRow.customer_id),
+    "email": col(SaleRow.email_key),
+}
 
 
 def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, SaleRow]:
@@ -29,6 +37,33 @@ def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> 
     return found
 
 
+def since(session: Session, organization_id: str, refs: Mapping[tuple[str, str], datetime]) -> list[SaleRow]:
+    """Sales of these subscriptions, customers and addresses (in lower case), each from its time on."""
+    found: dict[str, SaleRow] = {}
+    for kind, of_kind in grouped(refs).items():
+        column = _REF_COLUMNS[kind]
+        earliest = min(refs[kind, ref] for ref in of_kind)
+        query = select(SaleRow).where(
+            SaleRow.organization_id == organization_id, column.in_(of_kind), SaleRow.occurred_at >= earliest
+        )
+        for row in session.exec(query):
+            if row.occurred_at >= refs[kind, str(getattr(row, column.key))]:
+                found[row.id] = row
+    return list(found.values())
+
+
+def with_codes(session: Session, organization_id: str, promotion_code_ids: Iterable[str]) -> list[SaleRow]:
+    """Sales that carried one of these promotion codes and were not credited by it when they came."""
+    if not (wanted := set(promotion_code_ids)):
+        return []
+    query = (
+        select(SaleRow)
+        .join(SaleCodeRow, col(SaleCodeRow.sale_id) == SaleRow.id)
+        .where(SaleCodeRow.organization_id == organization_id, col(SaleCodeRow.promotion_code_id).in_(wanted))
+    )
+    return list(session.exec(query))
+
+
 def get(session: Session, organization_id: str, sale_id: str) -> SaleRow | None:
     row = session.get(SaleRow, sale_id)
     return row if row is not None and row.organization_id == organization_id else None
@@ -37,7 +72,7 @@ def get(session: Session, organization_id: str, sale_id: str) -> SaleRow | None:
 def by_source_id(session: Session, organization_id: str, source_id: str) -> SaleRow | None:
     query = select(SaleRow).where(
         SaleRow.organization_id == organization_id,
-        col(SaleRow.source).in_(("invoice", "checkout_session")),
+        col(SaleRow.source).in_(("invoice", "checkout_session", "server")),
         SaleRow.source_id == source_id,
     )
     return session.exec(query).first()
@@ -78,6 +113,15 @@ def reversals_of_payments(session: Session, organization_id: str, payment_ids: I
     for column in (col(ReversalRow.payment_intent_id), col(ReversalRow.charge_id)):
         found |= {row.id: row for row in session.exec(query.where(column.in_(ids)))}
     return list(found.values())
+
+
+def reversals_of_sales(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> list[ReversalRow]:
+    """Reversals that name the sale itself and not a payment of it."""
+    query = select(ReversalRow).where(ReversalRow.organization_id == organization_id)
+    found: list[ReversalRow] = []
+    for source, ids in grouped(keys).items():
+        found += session.exec(query.where(ReversalRow.sale_source == source, col(ReversalRow.sale_source_id).in_(ids)))
+    return found
 
 
 def reversals_by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, ReversalRow]:
@@ -125,40 +169,59 @@ def add(session: Session, table: type[SQLModel], rows: Rows) -> None:
 
 
 def redecide(session: Session, rows: Rows) -> None:
-    """Put a new decision onto recorded sales: rows of `sale_id`, `new_outcome`, `new_decision`."""
-    if rows:
-        session.connection().execute(
-            update(SaleRow)
-            .where(col(SaleRow.id) == bindparam("sale_id"))
-            .values(outcome=bindparam("new_outcome"), decision=bindparam("new_decision", type_=JSON)),
-            rows,
-        )
+    """Put a new decision, and what more was told of them, onto recorded sales, by `key_id`."""
+    _update(session, SaleRow, _DECIDED, rows)
+
+
+def recredit(session: Session, rows: Rows) -> None:
+    """Give conversions to another affiliate, or on other terms, by `key_id`."""
+    columns = (
+        "program_id affiliate_id code_id code method commission_minor commission_currency remaining_minor rate_type "
+        "rate_value rate_source terms_version state refunded_at on_hold_minor flag click_id"
+    ).split()
+    _update(session, ConversionRow, columns, rows)
 
 
 def update_conversions(session: Session, rows: Rows) -> None:
-    """Set what is left of conversions: rows of `conversion_id`, `remaining`, `new_state`, `refunded`."""
-    if rows:
-        session.connection().execute(
-            update(ConversionRow)
-            .where(col(ConversionRow.id) == bindparam("conversion_id"))
-            .values(
-                remaining_minor=bindparam("remaining"), state=bindparam("new_state"), refunded_at=bindparam("refunded")
-            ),
-            rows,
-        )
+    """Set what is left of conversions, by `key_id`."""
+    _update(session, ConversionRow, ("remaining_minor", "state", "refunded_at", "on_hold_minor"), rows)
+
+
+def _update(session: Session, table: type[SaleRow | ConversionRow], columns: Sequence[str], rows: Rows) -> None:
+    """Set these columns of the row whose id is `key_id`; a new value is named after its column with `new_` before it."""
+    if not rows:
+        return
+    types = {c.name: c.type for c in inspect(table).columns}
+    values = {name: bindparam(f"new_{name}", type_=types[name]) for name in columns}
+    session.connection().execute(update(table).where(col(table.id) == bindparam("key_id")).values(values), rows)
 
 
 def update_reversals(session: Session, organization_id: str, rows: Rows) -> None:
-    """Set where reversals stand: rows of `reversal_id`, `amount`, `new_status`, `new_event_id`."""
-    if rows:
-        session.connection().execute(
-            update(ReversalRow)
-            .where(col(ReversalRow.organization_id) == organization_id, col(ReversalRow.id) == bindparam("reversal_id"))
-            .values(
-                amount_minor=bindparam("amount"), status=bindparam("new_status"), event_id=bindparam("new_event_id")
-            ),
-            rows,
-        )
+    """Set where reversals stand, by `reversal_id`."""
+    if not rows:
+        return
+    names = ("amount_minor", "status", "event_id", "told_at")
+    types = {c.name: c.type for c in inspect(ReversalRow).columns}
+    query = update(ReversalRow).where(
+        col(ReversalRow.organization_id) == organization_id, col(ReversalRow.id) == bindparam("reversal_id")
+    )
+    values = {name: bindparam(f"new_{name}", type_=types[name]) for name in names}
+    session.connection().execute(query.values(values), rows)
+
+
+def rebind(session: Session, organization_id: str, rows: Rows) -> None:
+    """Give customers and subscriptions to whom they belonged earlier, by `old_kind` and `old_ref`."""
+    if not rows:
+        return
+    names = ("affiliate_id", "program_id", "code_id", "event_id", "bound_at", "origin")
+    types = {c.name: c.type for c in inspect(BindingRow).columns}
+    query = update(BindingRow).where(
+        col(BindingRow.organization_id) == organization_id,
+        col(BindingRow.kind) == bindparam("old_kind"),
+        col(BindingRow.ref) == bindparam("old_ref"),
+    )
+    values = {name: bindparam(f"new_{name}", type_=types[name]) for name in names}
+    session.connection().execute(query.values(values), rows)
 
 
 def end_bindings(session: Session, organization_id: str, rows: Rows) -> None:

@@ -17,6 +17,8 @@ from rekomi_mcp.domain import errors
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.settings import PREFIX, Settings
 from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.tools.prompts import PROMPTS, Argument
+from rekomi_mcp.tools.resources import RESOURCES
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,12 +88,35 @@ def own_operations_table() -> str:
     return "\n".join(rows)
 
 
+def resources_table() -> str:
+    rows = ["| resource | what it is | answers like |", "|---|---|---|"]
+    for resource in RESOURCES:
+        source = f"`{resource.operation.name}`" if resource.operation else "a text"
+        rows.append(f"| `{resource.uri}` | {resource.description} | {source} |")
+    return "\n".join(rows)
+
+
+def prompts_table() -> str:
+    rows = ["| prompt | what it is for | arguments |", "|---|---|---|"]
+    rows += [f"| `{p.name}` | {p.description} | {', '.join(map(_filled_in, p.arguments))} |" for p in PROMPTS]
+    return "\n".join(rows)
+
+
+def _filled_in(argument: Argument) -> str:
+    return argument.name if argument.required else f"[{argument.name}]"
+
+
 def _meaning(refusal: type[Refusal]) -> str:
     return inspect.cleandoc(refusal.__dict__.get("__doc__") or "").replace("\n", " ")
 
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"tools": markdown_table, "settings": settings_table},
+    "README.md": {
+        "tools": markdown_table,
+        "resources": resources_table,
+        "prompts": prompts_table,
+        "settings": settings_table,
+    },
     "docs/commands.md": {"commands": commands_table, "own operations": own_operations_table},
     "docs/errors.md": {"errors": errors_table},
 }

@@ -31,6 +31,7 @@ ONLY_HERE = {
     "stripe": ("rekomi_mcp.gateways.stripe",),
     "mcp": ("rekomi_mcp.transports", "rekomi_mcp.serving", "rekomi_mcp.demo"),
     "alembic": ("rekomi_mcp.storage",),
+    "cryptography": ("rekomi_mcp.gateways.vault",),
     "sqlmodel": ("rekomi_mcp.storage", "rekomi_mcp.operation", "rekomi_mcp.pipeline"),
 }
 """Packages that only these parts of ours may know. (The operation and the pipeline name the session they hand on; the
@@ -38,7 +39,7 @@ demo is a client.)"""
 PURE = {"__future__", "base64", "binascii", "collections", "dataclasses", "datetime", "decimal", "enum", "json", "re",
         "typing", "unicodedata"}  # fmt: skip
 """What pure rules need of the standard library: nothing that reads, writes, waits or draws lots."""
-RUNNING = {"handler", "prepare", "confirm", "abandon"}
+RUNNING = {"handler", "prepare", "confirm", "abandon", "ask", "answer"}
 """The parts of an operation that only the pipeline may touch."""
 STANDS_ALONE = "rekomi_mcp.sandbox"
 """Plays Stripe: it knows nothing of operations, and what it calls a handler is its own."""
@@ -137,7 +138,7 @@ def touches(module: str) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Attribute):
-            if node.attr in RUNNING or (node.attr == "call" and ast.unparse(node.value).endswith("steps")):
+            if node.attr in RUNNING or (node.attr == "call" and ast.unparse(node.value).endswith(("steps", "inquiry"))):
                 found.add(node.attr)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Context":
             found.add("Context")
@@ -149,7 +150,7 @@ def test_only_the_pipeline_runs_operations_and_makes_their_context() -> None:
     pipeline = {module: names for module, names in found.items() if within(module, ("rekomi_mcp.pipeline",))}
     assert set[str]().union(*pipeline.values()) == RUNNING | {"call", "Context"}
     elsewhere = {module: names for module, names in found.items() if names and module not in pipeline}
-    # The declaration itself checks that it was given either a handler or steps.
+    # The declaration itself checks that it was given a handler or something else.
     assert elsewhere == {"rekomi_mcp.operation": {"handler"}}
 
 

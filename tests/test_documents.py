@@ -12,6 +12,8 @@ import pytest
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.settings import FILE_VARIABLE, PREFIX, Settings
 from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.tools.prompts import PROMPTS
+from rekomi_mcp.tools.resources import RESOURCES
 from tests.documents import GENERATED, ROOT, commands, refusals, rendered
 
 
@@ -51,6 +53,11 @@ def uttered_codes() -> set[str]:
 
 def test_every_operation_is_documented(references: str) -> None:
     assert [operation.name for operation in CATALOGUE if f"| `{operation.name}` |" not in references] == []
+
+
+def test_every_resource_and_prompt_is_documented(references: str) -> None:
+    names = [*(resource.uri for resource in RESOURCES), *(prompt.name for prompt in PROMPTS)]
+    assert [name for name in names if f"| `{name}` |" not in references] == []
 
 
 def test_every_setting_is_documented(references: str) -> None:

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import Plan, Role, System
+from rekomi_mcp.gateways.stripe import NewCoupon, NewPromotionCode
 from rekomi_mcp.operation import AnyOperation
 from rekomi_mcp.storage import tokens
 from rekomi_mcp.storage.tables import ApiTokenRow, AuditLineRow
@@ -51,10 +52,25 @@ GOOD: dict[str, Callable[[Brand], dict[str, Any]]] = {
     "list_campaign_coupons": lambda b: {"programId": b.program},
     "archive_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon},
     "mint_affiliate_code": lambda b: {"affiliateId": b.affiliate, "code": "NEW-CODE"},
+    "list_adoptable_codes": lambda b: {},
+    "adopt_promotion_code": lambda b: {"affiliateId": b.affiliate, "promotionCodeId": "promo_of_the_example"},
     "list_affiliate_codes": lambda b: {"affiliateId": b.affiliate},
     "deactivate_affiliate_code": lambda b: {"affiliateId": b.affiliate, "codeId": b.code},
     "record_lead": lambda b: {"affiliateId": b.affiliate, "programId": b.program, "email": "kim@example.com"},
     "list_leads": lambda b: {"affiliateId": b.affiliate, "programId": b.program},
+    "record_sale": lambda b: {
+        "externalEventId": "order-1",
+        "affiliateId": b.affiliate,
+        "programId": b.program,
+        "amountCents": 4900,
+        "currency": "USD",
+    },
+    "record_refund": lambda b: {
+        "externalEventId": "order-9",
+        "refundId": "refund-1",
+        "amountCents": 100,
+        "currency": "USD",
+    },
     "list_conversions": lambda b: {"affiliateId": b.affiliate, "programId": b.program},
     "get_conversion": lambda b: {"conversionId": b.conversion},
     "explain_attribution": lambda b: {"conversionId": b.conversion},
@@ -68,6 +84,7 @@ FOREIGN: dict[str, Callable[[Brand], Any]] = {
     "couponId": lambda b: b.coupon,
     "codeId": lambda b: b.code,
     "linkId": lambda b: b.link,
+    "promotionCodeId": lambda b: f"promo_{b.slug}_sarah",
     "conversionId": lambda b: b.conversion,
 }
 LAPSE_SURVIVORS = {"whoami", "get_organization", "get_billing_state", "list_audit_log"}
@@ -104,7 +121,19 @@ async def good(app: App, operation: AnyOperation, brand: Brand) -> dict[str, Any
         wanted = {"name": "For the mint", "discountValue": 10, "programId": brand.program}
         coupon = await operate(app, "create_campaign_coupon", wanted, System(brand.id))
         arguments["couponId"] = coupon["id"]
+    elif operation.name == "adopt_promotion_code":
+        arguments["promotionCodeId"] = await in_stripe(app)
     return arguments
+
+
+async def in_stripe(app: App) -> str:
+    """A promotion code that somebody made in Stripe, in the sandbox's own account."""
+    stripe = app.stripe.account("self")
+    coupon = NewCoupon(id="MERCHANTS", row_id="elsewhere", name="Ten off", percent_off=10, duration="once")
+    await stripe.create_coupon(coupon)
+    return await stripe.create_promotion_code(
+        NewPromotionCode(row_id="elsewhere", coupon_id="MERCHANTS", code="BLOG10")
+    )
 
 
 def trail(app: App, brand: Brand) -> list[tuple[str, str]]:

@@ -9,6 +9,8 @@ from rekomi_mcp.tools.administration import (
     REVOKE_TOKEN,
     UPDATE_ORGANIZATION,
 )
+from rekomi_mcp.tools.adoptable_codes import LIST_ADOPTABLE_CODES
+from rekomi_mcp.tools.adoption import ADOPT_PROMOTION_CODE
 from rekomi_mcp.tools.affiliate_codes import DEACTIVATE_AFFILIATE_CODE, LIST_AFFILIATE_CODES
 from rekomi_mcp.tools.affiliates import (
     APPROVE_AFFILIATE,
@@ -20,8 +22,13 @@ from rekomi_mcp.tools.affiliates import (
 )
 from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
 from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
-from rekomi_mcp.tools.campaign_coupons import ARCHIVE_CAMPAIGN_COUPON, CREATE_CAMPAIGN_COUPON, LIST_CAMPAIGN_COUPONS
 from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
+from rekomi_mcp.tools.campaign_coupons import (
+    ARCHIVE_CAMPAIGN_COUPON,
+    CREATE_CAMPAIGN_COUPON,
+    LIST_CAMPAIGN_COUPONS,
+    UPDATE_CAMPAIGN_COUPON,
+)
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
@@ -29,8 +36,12 @@ from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
+from rekomi_mcp.tools.postbacks import RECORD_POSTBACK
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
 from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
+from rekomi_mcp.tools.server_refunds import RECORD_REFUND
+from rekomi_mcp.tools.server_sales import RECORD_SALE
+from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -56,12 +67,17 @@ CATALOGUE = Catalogue(
     SET_ATTRIBUTION_PARAMS,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
+    UPDATE_CAMPAIGN_COUPON,
     ARCHIVE_CAMPAIGN_COUPON,
     MINT_AFFILIATE_CODE,
+    LIST_ADOPTABLE_CODES,
+    ADOPT_PROMOTION_CODE,
     LIST_AFFILIATE_CODES,
     DEACTIVATE_AFFILIATE_CODE,
     RECORD_LEAD,
     LIST_LEADS,
+    RECORD_SALE,
+    RECORD_REFUND,
     LIST_CONVERSIONS,
     GET_CONVERSION,
     EXPLAIN_ATTRIBUTION,
@@ -73,6 +89,10 @@ CATALOGUE = Catalogue(
     CREATE_TOKEN,
     LIST_TOKENS,
     REVOKE_TOKEN,
+    CREATE_SIGNING_SECRET,
+    LIST_SIGNING_SECRETS,
+    REVOKE_SIGNING_SECRET,
+    RECORD_POSTBACK,
     INGEST_STRIPE_EVENTS,
     RECORD_CLICKS,
     RECORD_SIGNUP,

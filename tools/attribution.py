@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import ConversionRow, SaleRow
 
 _EVIDENCE = {
+    "named": "your own server named them",
     "code": "their code was redeemed on this sale",
-    "subscription": "an earlier sale of the same subscription was theirs",
+    "click": "the customer had come by their link",
+    "subscription": "the subscription was theirs before",
     "customer": "an earlier sale to the same customer was theirs",
     "lead": "they had brought a signup with the same e-mail address",
 }
@@ -31,6 +33,9 @@ _WHY_NOBODY = {
     "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
     "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
     "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
+    "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
+    "allowSelfPurchases would let it earn.",
+    "window_expired": "The click was older than the program's cookieWindowDays.",
     "program_archived": "The program is archived.",
     "program_inactive": "The program is switched off.",
 }
@@ -39,8 +44,8 @@ _WHY_NOBODY = {
 class ClaimOutput(Output):
     affiliate_id: str
     affiliate_name: str
-    evidence: Literal["code", "subscription", "customer", "lead"]
-    reference: str = Field(description="The promotion code, subscription, customer or lead the claim rests on.")
+    evidence: Literal["named", "code", "click", "subscription", "customer", "lead"]
+    reference: str = Field(description="What the claim rests on: promotion code, click, subscription, customer, lead.")
     code: str | None = None
     since: datetime | None = None
     won: bool
@@ -66,7 +71,7 @@ class ExplanationOutput(Output):
     commission: str | None = Field(default=None, description="What is left of it now.")
     commission_cents: int | None = Field(default=None, description="As earned at the sale, in minor units.")
     commission_currency: str | None = None
-    source: Literal["invoice", "checkout_session"]
+    source: Literal["invoice", "checkout_session", "server"]
     source_id: str
     amount: str = Field(description="Net of discount and tax: the base of the commission.")
     amount_cents: int
@@ -84,7 +89,7 @@ class ExplanationOutput(Output):
 class ExplainInput(Input):
     conversion_id: Id | None = Field(default=None, description="A credited sale, from list_conversions.")
     source_id: StripeId | None = Field(
-        default=None, description="Any sale: its Stripe invoice (in_…) or session (cs_…)."
+        default=None, description="Any sale: its Stripe invoice (in_…) or session (cs_…), or your own id."
     )
 
 
@@ -173,6 +178,12 @@ def _terms(kept: dict[str, Any] | None) -> TermsOutput | None:
     )
 
 
+def why_nobody(outcome: str) -> str:
+    """What a sale's outcome means, when it is not that somebody was credited."""
+    status = outcome.removeprefix("affiliate_")
+    return _WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
+
+
 def _words(
     sale: SaleRow,
     conversion: ConversionRow | None,
@@ -182,9 +193,7 @@ def _words(
 ) -> str:
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     if conversion is None or winner is None or terms is None:
-        status = sale.outcome.removeprefix("affiliate_")
-        why = _WHY_NOBODY.get(sale.outcome) or f"The affiliate with the claim was {status} and could not earn."
-        return f"Nobody earned on this sale of {paid}. {why}"
+        return f"Nobody earned on this sale of {paid}. {why_nobody(sale.outcome)}"
     earned = display(conversion.commission_minor, conversion.commission_currency)
     text = (
         f"{names[winner['affiliateId']]} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "

@@ -55,7 +55,7 @@ class CouponOutput(Output):
     overrides_click_attribution: bool
     status: Literal["Pending", "Active", "Archived"]
     stripe_coupon_id: str | None = None
-    adopted: bool = Field(description="True when the coupon was in Stripe before.")
+    adopted: bool = Field(description="True when the coupon was in Stripe before: archiving leaves it there.")
     stripe_mode: Mode = Field(description="sandbox and test coupons take no real money off.")
     created_at: datetime
     archived_at: datetime | None = None
@@ -242,6 +242,8 @@ class ArchiveTicket(Ticket):
     """The Stripe coupon to delete."""
 
     stripe_coupon_id: str
+    adopted: bool = False
+    """It is the merchant's own, and stays."""
 
 
 class ArchivedCouponOutput(CouponOutput):
@@ -257,16 +259,24 @@ def _prepare_archive(context: Context, request: ArchiveCouponInput) -> ArchiveTi
     if row.stripe_coupon_id is None:
         raise CouponArchived("This coupon still waits for Stripe. Try again in a minute.", field="couponId")
     return ArchiveTicket(
-        subject_id=row.id, account=lookups.stripe_account(context), stripe_coupon_id=row.stripe_coupon_id
+        subject_id=row.id,
+        account=lookups.stripe_account(context),
+        stripe_coupon_id=row.stripe_coupon_id,
+        adopted=row.adopted,
     )
 
 
 async def _call_archive(stripe: StripeAccount, ticket: ArchiveTicket) -> str:
+    if ticket.adopted:
+        return ticket.stripe_coupon_id
     return await stripe.delete_coupon(ticket.stripe_coupon_id)
 
 
 def _confirm_archive(context: Context, ticket: ArchiveTicket, stripe_coupon_id: str) -> ArchivedCouponOutput:
-    """Stripe ends a coupon's codes with it; the discounts customers already have stay."""
+    """Stripe ends a coupon's codes with it; the discounts customers already have stay.
+
+    Of an adopted coupon nothing ends in Stripe, where the merchant may use it for more than affiliates.
+    """
     row = lookups.campaign_coupon(context, ticket.subject_id)
     before = present(row, context.mode)
     row.status, row.archived_at = "Archived", context.now
@@ -277,6 +287,37 @@ def _confirm_archive(context: Context, ticket: ArchiveTicket, stripe_coupon_id: 
     answer = ArchivedCouponOutput(
         **present(row, context.mode).model_dump(by_alias=False), ended_codes=sorted(code.code for code in codes)
     )
+    context.changed("campaign_coupon", row.id, before=before, after=answer)
+    return answer
+
+
+class UpdateCouponInput(Input):
+    program_id: Id | None = Field(default=None, description="Only to check that the coupon is of this program.")
+    coupon_id: Id = Field(description="From list_campaign_coupons.")
+    name: Name | None = Field(default=None, description="What it is called here; the name in Stripe stays.")
+    allow_affiliate_self_mint: Flag | None = Field(default=None, description="Codes that were made stay.")
+    overrides_click_attribution: Flag | None = Field(
+        default=None, description="Whether a redeemed code goes before another affiliate's click; for future sales."
+    )
+
+
+def _update(context: Context, request: UpdateCouponInput) -> CouponOutput:
+    row = lookups.campaign_coupon(context, request.coupon_id)
+    if request.program_id is not None and request.program_id != row.program_id:
+        raise NotFound("This program has no such coupon. See list_campaign_coupons.", field="programId")
+    if row.status == "Archived":
+        raise CouponArchived("This coupon is archived and can no longer be changed.", field="couponId")
+    changes = {
+        name: getattr(request, name) for name in ("name", "allow_affiliate_self_mint", "overrides_click_attribution")
+    }
+    if all(value is None for value in changes.values()):
+        raise InvalidInput("Nothing to change: give name, allowAffiliateSelfMint or overridesClickAttribution.")
+    before = present(row, context.mode)
+    for name, value in changes.items():
+        if value is not None:
+            setattr(row, name, value)
+    context.session.flush()
+    answer = present(row, context.mode)
     context.changed("campaign_coupon", row.id, before=before, after=answer)
     return answer
 
@@ -325,12 +366,33 @@ LIST_CAMPAIGN_COUPONS = Operation(
     gate=GROWTH,
 )
 
+UPDATE_CAMPAIGN_COUPON = Operation(
+    name="update_campaign_coupon",
+    title="Update campaign coupon",
+    summary="Change a coupon's name here, whether affiliates may make own codes, or whether codes go before clicks.",
+    usage="The discount itself cannot be changed: use archive_campaign_coupon and create_campaign_coupon.",
+    toolset="coupons",
+    input=UpdateCouponInput,
+    output=CouponOutput,
+    handler=_update,
+    route=Route(
+        "PATCH",
+        "/api/v1/programs/{programId}/coupons/{couponId}",
+        ("/api/v1/campaigns/{programId}/coupons/{couponId}", "/api/campaigns/{programId}/coupons/{couponId}"),
+    ),
+    scope=Scope.READ_WRITE,
+    role=Role.Manager,
+    gate=GROWTH,
+    audit="campaign_coupon.updated",
+    idempotent=True,
+)
+
 ARCHIVE_CAMPAIGN_COUPON = Operation(
     name="archive_campaign_coupon",
     title="Archive campaign coupon",
     summary="End a discount for good: its Stripe coupon is deleted and every affiliate's code of it stops working.",
-    usage="Customers keep the discount they have and affiliates keep earning on them. To end a single code use "
-    "deactivate_affiliate_code.",
+    usage="Customers keep the discount they have and affiliates keep earning on them. Of an adopted coupon the codes end "
+    "here only: in Stripe nothing changes. To end a single code, in Stripe too, use deactivate_affiliate_code.",
     toolset="coupons",
     input=ArchiveCouponInput,
     output=ArchivedCouponOutput,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Status = Literal["Pending", "Approved", "Paid", "Refunded", "Denied"]
 TIMELINE_LENGTH = 200
+MOVES = ("hold", "release")
+"""Entries in pairs, which take away in one place what they give in another: told once, as nothing gained or lost."""
 
 
 class ConversionOutput(Output):
@@ -35,7 +37,9 @@ class ConversionOutput(Output):
     commission_cents: int = Field(description="As earned at the sale, before refunds.", json_schema_extra=DETAIL)
     remaining_commission_cents: int = Field(description="After refunds.", json_schema_extra=DETAIL)
     commission_currency: str = Field(json_schema_extra=DETAIL)
-    status: Status = Field(description="Pending until heldUntil, then Approved.")
+    status: Status = Field(description="Pending until heldUntil, or while disputed; then Approved.")
+    disputed: bool = Field(description="Whether an open dispute keeps it from being paid.", json_schema_extra=DETAIL)
+    flag: Literal["self_purchase"] | None = Field(default=None, description="Why it was denied.")
     held_until: datetime
     type: Literal["OneTime", "Recurring"] = Field(json_schema_extra=DETAIL)
     stripe_subscription_id: str | None = Field(default=None, json_schema_extra=DETAIL)
@@ -43,12 +47,25 @@ class ConversionOutput(Output):
     external_event_id: str = Field(description="The Stripe invoice or checkout session.", json_schema_extra=DETAIL)
     created_at: datetime = Field(description="When it was paid.")
     refunded_at: datetime | None = None
-    attribution_method: Literal["coupon", "metadata_or_customer"]
+    attribution_method: Literal["coupon", "metadata_or_customer"] | None = Field(
+        default=None, description="null: told by your own server."
+    )
+    source: Literal["Coupon", "Link", "Customer match", "Lead", "Server"] = Field(description="The same, finer.")
     coupon_code: str | None = Field(default=None, description="The redeemed code, when that is what credited it.")
 
 
 class ConversionList(ListOutput[ConversionOutput]):
     stripe_mode: Mode = Field(description="sandbox and test sales are not real money.")
+
+
+_METHODS: dict[str, tuple[str | None, str]] = {
+    "coupon": ("coupon", "Coupon"),
+    "link": ("metadata_or_customer", "Link"),
+    "customer": ("metadata_or_customer", "Customer match"),
+    "lead": ("metadata_or_customer", "Lead"),
+    "server": (None, "Server"),
+}
+"""How a conversion was attributed, as it is stored; as the documented API says it, and as people do."""
 
 
 def _values(row: ConversionView, now: datetime) -> dict[str, object]:
@@ -64,7 +81,9 @@ def _values(row: ConversionView, now: datetime) -> dict[str, object]:
         "commission_cents": row.commission_minor,
         "remaining_commission_cents": row.remaining_minor,
         "commission_currency": row.commission_currency,
-        "status": storage.conversions.status_of(row.state, row.held_until, now),
+        "status": storage.conversions.status_of(row, now),
+        "disputed": row.on_hold_minor > 0,
+        "flag": row.flag,
         "held_until": row.held_until,
         "type": row.type,
         "stripe_subscription_id": row.subscription_id,
@@ -72,7 +91,8 @@ def _values(row: ConversionView, now: datetime) -> dict[str, object]:
         "external_event_id": row.source_id,
         "created_at": row.occurred_at,
         "refunded_at": row.refunded_at,
-        "attribution_method": row.method,
+        "attribution_method": _METHODS[row.method][0],
+        "source": _METHODS[row.method][1],
         "coupon_code": row.code,
     }
 
@@ -113,7 +133,19 @@ def _list(context: Context, request: ListConversionsInput) -> ConversionList:
 class EventOutput(Output):
     id: str
     conversion_id: str = Field(description="Sales of one subscription share a timeline.")
-    event_type: Literal["initial", "renewal", "refund", "refund_failed"]
+    event_type: Literal[
+        "initial",
+        "renewal",
+        "refund",
+        "refund_failed",
+        "dispute_lost",
+        "dispute_won",
+        "credit_note",
+        "credit_note_voided",
+        "disputed",
+        "dispute_over",
+        "reassigned",
+    ]
     amount_cents: int = Field(description="The sale's amount, or the money that went back, in minor units.")
     commission_cents: int = Field(description="What it did to the commission; negative when it took some away.")
     occurred_at: datetime
@@ -139,22 +171,36 @@ def _get(context: Context, request: GetConversionInput) -> ConversionDetail:
         {
             **_values(row, context.now),
             "stripe_mode": context.mode,
-            "events": [_event(entry, first) for entry in entries],
+            "events": [_event(entry, first) for entry in entries if entry.kind not in MOVES or entry.amount_minor > 0],
         }
     )
+
+
+_EVENTS = {
+    ("reversal", "refund"): "refund",
+    ("restoration", "refund"): "refund_failed",
+    ("reversal", "dispute"): "dispute_lost",
+    ("restoration", "dispute"): "dispute_won",
+    ("reversal", "credit_note"): "credit_note",
+    ("restoration", "credit_note"): "credit_note_voided",
+    ("hold", ""): "disputed",
+    ("release", ""): "dispute_over",
+    ("retraction", ""): "reassigned",
+}
+"""By an entry's kind and cause."""
 
 
 def _event(entry: LedgerEntryRow, first_conversion_id: str | None) -> dict[str, object]:
     if entry.kind == "accrual":
         event_type = "initial" if entry.conversion_id == first_conversion_id else "renewal"
     else:
-        event_type = "refund" if entry.kind == "reversal" else "refund_failed"
+        event_type = _EVENTS.get((entry.kind, entry.cause)) or _EVENTS[entry.kind, ""]
     return {
         "id": entry.id,
         "conversion_id": entry.conversion_id,
         "event_type": event_type,
         "amount_cents": entry.cause_amount_minor,
-        "commission_cents": entry.amount_minor,
+        "commission_cents": 0 if entry.kind in MOVES else entry.amount_minor,
         "occurred_at": entry.occurred_at,
     }
 

@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain import codes
@@ -20,8 +18,9 @@ from rekomi_mcp.operation import Context, Input, Operation, Route, ThreeSteps, T
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.affiliate_codes import CodeOutput, code_by_id, present_many
 from rekomi_mcp.tools.campaign_coupons import GROWTH, discount_of
+from rekomi_mcp.tools.custom_rates import custom_rate, require_pair
 from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Currency, Flag, Id, Moment, Number, Redemptions
-from rekomi_mcp.tools.rates import parse_rate
+from rekomi_mcp.tools.ingest import reconsider
 
 if TYPE_CHECKING:
     from rekomi_mcp.gateways.stripe import StripeAccount
@@ -50,14 +49,8 @@ class MintCodeInput(Input):
 
     @model_validator(mode="after")
     def _pairs(self) -> MintCodeInput:
-        for first, second in (
-            ("minimum_amount_cents", "minimum_amount_currency"),
-            ("custom_commission_type", "custom_commission_value"),
-        ):
-            if (getattr(self, first) is None) is not (getattr(self, second) is None):
-                missing = to_camel(first if getattr(self, first) is None else second)
-                words = {"field": missing, "first": to_camel(first), "second": to_camel(second)}
-                raise PydanticCustomError("pair", "Give {first} and {second} together", words)
+        require_pair(self, "minimum_amount_cents", "minimum_amount_currency")
+        require_pair(self, "custom_commission_type", "custom_commission_value")
         return self
 
 
@@ -165,12 +158,9 @@ def _new_row(
     text: str,
     expires_at: datetime | None,
 ) -> AffiliateCodeRow:
-    rate = None
-    if request.custom_commission_type is not None and request.custom_commission_value is not None:
-        currency = request.custom_commission_currency or lookups.organization(context).home_currency
-        rate = parse_rate(
-            request.custom_commission_type, request.custom_commission_value, currency, field="customCommissionValue"
-        )
+    rate = custom_rate(
+        context, request.custom_commission_type, request.custom_commission_value, request.custom_commission_currency
+    )
     row = storage.tables.AffiliateCodeRow(
         organization_id=context.organization_id,
         affiliate_id=affiliate.id,
@@ -233,6 +223,8 @@ def _confirm(context: Context, ticket: MintTicket, made: MadeCode) -> CodeOutput
     context.session.flush()
     [answer] = present_many(context, [row])
     context.changed("affiliate_code", row.id, after=answer)
+    # It may have been redeemed while only Stripe knew of it: between the call and a crash's end.
+    reconsider(context, [made.promotion_code_id])
     return answer
 
 

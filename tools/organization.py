@@ -42,7 +42,7 @@ class OrganizationOutput(Output):
 
 
 def _get_organization(context: Context, request: NoArguments) -> OrganizationOutput:
-    return OrganizationOutput.model_validate(lookups.organization(context), from_attributes=True)
+    return OrganizationOutput.of_row(lookups.organization(context))
 
 
 class Usage(Output):
@@ -157,6 +157,7 @@ GET_ORGANIZATION = Operation(
     route=Route("GET", "/api/organizations/me", ("/api/v1/organizations/me",)),
     scope=Scope.READ,
     gate=ALWAYS,
+    asks_nothing=True,
 )
 
 GET_BILLING_STATE = Operation(
@@ -185,4 +186,5 @@ WHOAMI = Operation(
     route=Route("GET", "/api/v1/whoami"),
     scope=Scope.READ,
     gate=ALWAYS,
+    asks_nothing=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from functools import partial
 
 from rekomi_mcp.settings import Settings
 
@@ -23,8 +24,10 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
         "read_only": arguments.read_only or settings.read_only,
     }
     settings = settings.model_copy(update=chosen)
-    app = App(settings)
-    if not _is_prepared(settings):
+    # An assistant waits for a server on stdio: what another machine must be asked for is prepared at the first call.
+    later = arguments.transport == "stdio" and settings.sqlite_path is None
+    app = App(settings, prepare=partial(_prepare, settings) if later else None)
+    if not later and not _is_prepared(settings):
         _prepare(settings)
     for line in _banner(settings, arguments.transport):
         print(line, file=sys.stderr)

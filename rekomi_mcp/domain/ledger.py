@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from rekomi_mcp.domain.commission import remaining_minor
@@ -14,7 +15,17 @@ class EntryKind(StrEnum):
     Accrual = "accrual"
     Reversal = "reversal"
     Restoration = "restoration"
-    """A refund that failed gives back what it took."""
+    """A refund that failed, or a dispute that was won, gives back what it took."""
+    Hold = "hold"
+    """A dispute begins: two entries move what is left of the commission to where it is not payable."""
+    Release = "release"
+    """The dispute is over: two entries move it back."""
+    Retraction = "retraction"
+    """The sale was another's after all: news of an earlier time came later."""
+
+
+NOT_PAYABLE = datetime(9999, 12, 31, tzinfo=UTC)
+"""When money under dispute becomes payable: not before somebody moves it back."""
 
 
 @dataclass(frozen=True, slots=True)

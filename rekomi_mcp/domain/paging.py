@@ -36,7 +36,7 @@ def decode_cursor(list_name: str, cursor: str) -> tuple[datetime, str]:
         ):
             return _EPOCH + microseconds * _MICROSECOND, row_id
         case _:
-            raise _foreign()
+            raise foreign_cursor()
 
 
 def encode_number(list_name: str, number: int) -> str:
@@ -54,7 +54,25 @@ def decode_number(list_name: str, cursor: str) -> int:
         case [str(name), int(number)] if name == list_name and not isinstance(number, bool) and 0 <= number < 2**62:
             return number
         case _:
-            raise _foreign()
+            raise foreign_cursor()
+
+
+def encode_id(list_name: str, row_id: str) -> str:
+    """A cursor that continues the named list after the row with this id."""
+    return _encode([list_name, row_id])
+
+
+def decode_id(list_name: str, cursor: str) -> str:
+    """The id after which to continue.
+
+    Raises:
+        InvalidInput: the cursor is not one of this list's.
+    """
+    match _decode(cursor):
+        case [str(name), str(row_id)] if name == list_name and row_id.isascii() and row_id.isprintable():
+            return row_id
+        case _:
+            raise foreign_cursor()
 
 
 def _encode(key: list[str | int]) -> str:
@@ -68,7 +86,8 @@ def _decode(cursor: str) -> object:
         return None
 
 
-def _foreign() -> InvalidInput:
+def foreign_cursor() -> InvalidInput:
+    """What to tell whoever continues a list with a cursor that is not of it."""
     return InvalidInput(
         "This cursor does not belong to this list. Pass nextCursor of the previous page unchanged, or none.",
         field="cursor",

@@ -1,5 +1,7 @@
 """What the outside world tells us: a sale, money going back, a subscription beginning. Already verified and fetched."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -97,10 +99,29 @@ class Reversal:
         """What it takes away now."""
         return self.amount_minor if self.status is ReversalStatus.Succeeded else 0
 
+    def supersedes(self, before: Reversal) -> bool:
+        """Whether it is newer than what is known, whenever the two arrived."""
+        mine, theirs = _stage(self), _stage(before)
+        if mine != theirs:
+            return mine > theirs
+        if (self.status, self.amount_minor) == (before.status, before.amount_minor):
+            return False
+        return (self.told_at or self.occurred_at, self.status) > (before.told_at or before.occurred_at, before.status)
+
     @property
     def payment_ids(self) -> tuple[str, ...]:
         """What it may be found by."""
         return tuple(p for p in (self.payment_intent_id, self.charge_id) if p)
+
+
+_STAGE = {ReversalStatus.Pending: 0, ReversalStatus.Open: 1, ReversalStatus.Succeeded: 2, ReversalStatus.Failed: 3}
+"""A refund or credit note only moves up: what has failed or was voided has failed for good."""
+
+
+def _stage(reversal: Reversal) -> int:
+    """How far it has come. Both ends of a dispute are one stage: an appeal may turn one into the other."""
+    stage = _STAGE[reversal.status]
+    return min(stage, 2) if reversal.kind is ReversalKind.Dispute else stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,8 @@ class SubscriptionStarted:
     """When the code was put on it: at the beginning, or later."""
     promotion_code_ids: tuple[str, ...] = ()
     referral: Referral | None = None
+    at_checkout: bool = False
+    """Whether the checkout tells it, which knows of clicks as well as of codes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,17 @@ def clean(text: str) -> str:
     Text without a single visible character becomes empty.
     """
     normal = unicodedata.normalize("NFC", text)
-    kept = "".join(c if c in _JOINERS or unicodedata.category(c)[0] != "C" else " " for c in normal)
+    kept = "".join(" " if _hides(c) else c for c in normal)
     return " ".join(kept.split()) if any(_is_visible(c) for c in kept) else ""
+
+
+def hides_something(text: str) -> bool:
+    """Whether it holds characters that are not there to be read: line breaks, controls, bidirectional marks."""
+    return any(map(_hides, text))
+
+
+def _hides(character: str) -> bool:
+    return unicodedata.category(character)[0] == "C" and character not in _JOINERS
 
 
 def _is_visible(character: str) -> bool:

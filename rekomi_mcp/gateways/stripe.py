@@ -35,6 +35,7 @@ API_VERSION = "2026-10-28.endive"
 OWN_ACCOUNT = "self"
 SIGNATURE_TOLERANCE_SECONDS = 300
 ATTEMPTS = 3
+_TYPES_AT_A_TIME = 20
 _LATEST = 253_402_300_799
 """The end of the year 9999, beyond which there are no dates."""
 JsonObject = dict[str, Any]
@@ -198,6 +199,40 @@ class StripeAccount:
                 raise
         return promotion_code_id
 
+    async def promotion_code(self, promotion_code_id: str) -> JsonObject | None:
+        """A promotion code with its coupon in full; None when this account has none with this id."""
+        client = await self._gateway.client()
+        expand: Any = {"expand": ["promotion.coupon"]}
+        try:
+            found = await self._attempt(
+                lambda: client.v1.promotion_codes.retrieve_async(promotion_code_id, expand, self._options())
+            )
+        except StripeRefused as refusal:
+            if refusal.details.get("stripeCode") != "resource_missing":
+                raise
+            return None
+        return _plain(found)
+
+    async def promotion_codes(
+        self, *, text: str | None, active_only: bool, after: str | None
+    ) -> tuple[list[JsonObject], bool]:
+        """Up to 100 promotion codes with their coupons in full, newest first, and whether there are more.
+
+        Args:
+            text: only codes of this text, in any case.
+            after: the id of the code to continue after.
+        """
+        client = await self._gateway.client()
+        params = _present(
+            code=text,
+            active=True if active_only else None,
+            starting_after=after,
+            limit=100,
+            expand=["data.promotion.coupon"],
+        )
+        page = await self._attempt(lambda: client.v1.promotion_codes.list_async(params, self._options()))
+        return [_plain(each) for each in page.data], bool(page.has_more)
+
     async def invoice(self, invoice_id: str) -> JsonObject:
         """An invoice with its discounts and payments in full."""
         client = await self._gateway.client()
@@ -226,6 +261,16 @@ class StripeAccount:
         client = await self._gateway.client()
         return _plain(await self._attempt(lambda: client.v1.refunds.retrieve_async(refund_id, None, self._options())))
 
+    async def dispute(self, dispute_id: str) -> JsonObject:
+        client = await self._gateway.client()
+        return _plain(await self._attempt(lambda: client.v1.disputes.retrieve_async(dispute_id, None, self._options())))
+
+    async def credit_note(self, note_id: str) -> JsonObject:
+        client = await self._gateway.client()
+        return _plain(
+            await self._attempt(lambda: client.v1.credit_notes.retrieve_async(note_id, None, self._options()))
+        )
+
     async def refunds_of_charge(self, charge_id: str) -> list[JsonObject]:
         client = await self._gateway.client()
         params: Any = {"charge": charge_id, "limit": 100}
@@ -247,9 +292,14 @@ class StripeAccount:
         return str(page.data[0].id) if page.data else None
 
     async def events(self, types: Sequence[str], since: datetime) -> AsyncIterator[JsonObject]:
-        """Events of these types since a time on Stripe's clock, newest first, page by page."""
+        """Events of these types since a time on Stripe's clock, page by page; Stripe takes some types at a time."""
+        for start in range(0, len(types), _TYPES_AT_A_TIME):
+            async for event in self._events_of(list(types[start : start + _TYPES_AT_A_TIME]), since):
+                yield event
+
+    async def _events_of(self, types: list[str], since: datetime) -> AsyncIterator[JsonObject]:
         client = await self._gateway.client()
-        params: Any = {"types": list(types), "created": {"gte": _unix(since)}, "limit": 100}
+        params: Any = {"types": types, "created": {"gte": _unix(since)}, "limit": 100}
         page = await self._attempt(lambda: client.v1.events.list_async(params, self._options()))
         while True:
             for event in page.data:

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from rekomi_mcp.domain import slugs
 from rekomi_mcp.domain.sales import (
+    CodeChanged,
+    CouponDeleted,
+    Referral,
     Reversal,
     ReversalKind,
     ReversalStatus,
@@ -18,13 +22,24 @@ from rekomi_mcp.domain.sales import (
 
 JsonObject = dict[str, Any]
 
-_STATUS = {
+_CLICK, _LINK = "rekomi_click", "rekomi_ref"
+"""Metadata by which a seller says who brought a checkout: a click's id, or the slug of an affiliate's link."""
+_REFUND = {
     "succeeded": ReversalStatus.Succeeded,
     "pending": ReversalStatus.Pending,
     "requires_action": ReversalStatus.Pending,
     "failed": ReversalStatus.Failed,
     "canceled": ReversalStatus.Failed,
 }
+_DISPUTE = {
+    "warning_needs_response": ReversalStatus.Pending,
+    "warning_under_review": ReversalStatus.Pending,
+    "warning_closed": ReversalStatus.Failed,
+    "lost": ReversalStatus.Succeeded,
+    "won": ReversalStatus.Failed,
+    "prevented": ReversalStatus.Failed,
+}
+"""In any other status it is open: the money is in dispute. An inquiry (`warning_…`) has moved none."""
 
 
 def at(unix: int) -> datetime:
@@ -58,6 +73,7 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
         payment_ids=tuple(_payments_of_invoice(invoice)),
+        referral=_referral(_part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), invoice),
     )
 
 
@@ -85,11 +101,37 @@ def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> S
         customer_name=customer.get("name"),
         promotion_code_ids=promotion_codes(session.get("discounts")),
         payment_ids=tuple(filter(None, [id_of(session.get("payment_intent"))])),
+        referral=session_referral(session),
     )
 
 
-def session_subscription(session: JsonObject, event_id: str, occurred_at: datetime) -> SubscriptionStarted | None:
-    """The subscription a checkout began, with the code that was typed there."""
+def session_referral(session: JsonObject) -> Referral | None:
+    """Who brought a checkout, as its metadata or its client_reference_id says.
+
+    The seller may use client_reference_id for something else: what is neither a click nor a slug of ours is nobody's.
+    """
+    named = _referral(_part(session, "metadata"))
+    if named is not None:
+        return named
+    reference = session.get("client_reference_id")
+    if not isinstance(reference, str) or not reference:
+        return None
+    slug = reference.lower()
+    return Referral(click_id=reference, slug=slug if slugs.is_valid(slug) else None)
+
+
+def _referral(*owners: JsonObject) -> Referral | None:
+    """The first of these that says who brought the sale, in its metadata or as metadata itself."""
+    for owner in owners:
+        metadata = owner.get("metadata") or owner
+        click, slug = metadata.get(_CLICK), metadata.get(_LINK)
+        if click or slug:
+            return Referral(click_id=str(click) if click else None, slug=str(slug).lower() if slug else None)
+    return None
+
+
+def session_subscription(session: JsonObject, event_id: str) -> SubscriptionStarted | None:
+    """The subscription a checkout began, with the code that was typed there and the click that led to it."""
     subscription_id = id_of(session.get("subscription"))
     if subscription_id is None:
         return None
@@ -97,22 +139,39 @@ def session_subscription(session: JsonObject, event_id: str, occurred_at: dateti
         subscription_id=subscription_id,
         customer_id=id_of(session.get("customer")),
         event_id=event_id,
-        occurred_at=occurred_at,
+        occurred_at=at(session["created"]),
         promotion_code_ids=promotion_codes(session.get("discounts")),
+        referral=session_referral(session),
+        at_checkout=True,
     )
 
 
-def subscription_started(subscription: JsonObject, event_id: str) -> SubscriptionStarted:
-    """A new subscription; its discounts must be expanded."""
-    of_items = [code for item in _list(subscription, "items") for code in promotion_codes(item.get("discounts"))]
-    codes = (*promotion_codes(subscription.get("discounts")), *of_items)
-    return SubscriptionStarted(
-        subscription_id=subscription["id"],
-        customer_id=id_of(subscription.get("customer")),
-        event_id=event_id,
-        occurred_at=at(subscription["created"]),
-        promotion_code_ids=tuple(dict.fromkeys(codes)),
-    )
+def subscription_started(subscription: JsonObject, event_id: str) -> list[SubscriptionStarted]:
+    """What ties a subscription to affiliates, by the time it was put on: at the beginning, or later by hand.
+
+    Its discounts must be expanded.
+    """
+    begun = int(subscription["created"])
+    owners = [subscription, *_list(subscription, "items")]
+    codes: dict[int, list[str]] = {}
+    for discount in (d for owner in owners for d in _discounts(owner) if isinstance(d, dict)):
+        code, start = id_of(discount.get("promotion_code")), int(discount.get("start") or begun)
+        if code is not None:
+            codes.setdefault(max(start, begun), []).append(code)
+    referral = _referral(_part(subscription, "metadata"))
+    if referral is not None:
+        codes.setdefault(begun, [])
+    return [
+        SubscriptionStarted(
+            subscription_id=subscription["id"],
+            customer_id=id_of(subscription.get("customer")),
+            event_id=event_id,
+            occurred_at=at(start),
+            promotion_code_ids=tuple(dict.fromkeys(of_start)),
+            referral=referral if start == begun else None,
+        )
+        for start, of_start in sorted(codes.items())
+    ]
 
 
 def subscription_ended(subscription: JsonObject, event_id: str, occurred_at: datetime) -> SubscriptionEnded:
@@ -123,7 +182,7 @@ def subscription_ended(subscription: JsonObject, event_id: str, occurred_at: dat
 def refund(stripe_refund: JsonObject, event_id: str, told_at: datetime) -> Reversal:
     """A refund where it stands now. One that failed did so about when we were told, not when it was made."""
     # A refund without a status dates from before refunds had one: its money has moved.
-    status = _STATUS[stripe_refund.get("status") or "succeeded"]
+    status = _REFUND[stripe_refund.get("status") or "succeeded"]
     return Reversal(
         id=stripe_refund["id"],
         kind=ReversalKind.Refund,
@@ -134,7 +193,56 @@ def refund(stripe_refund: JsonObject, event_id: str, told_at: datetime) -> Rever
         status=status,
         payment_intent_id=id_of(stripe_refund.get("payment_intent")),
         charge_id=id_of(stripe_refund.get("charge")),
+        told_at=told_at,
     )
+
+
+def dispute(stripe_dispute: JsonObject, event_id: str, told_at: datetime) -> Reversal:
+    """A dispute or an inquiry where it stands now, in the currency that was charged."""
+    status = _DISPUTE.get(stripe_dispute["status"], ReversalStatus.Open)
+    return Reversal(
+        id=stripe_dispute["id"],
+        kind=ReversalKind.Dispute,
+        event_id=event_id,
+        occurred_at=at(stripe_dispute["created"]) if status is ReversalStatus.Pending else told_at,
+        currency=stripe_dispute["currency"].upper(),
+        amount_minor=int(stripe_dispute["amount"]),
+        status=status,
+        payment_intent_id=id_of(stripe_dispute.get("payment_intent")),
+        charge_id=id_of(stripe_dispute.get("charge")),
+        told_at=told_at,
+    )
+
+
+def credit_note(note: JsonObject, event_id: str, told_at: datetime) -> Reversal | None:
+    """What a credit note takes off a sale besides its refunds, which are told by themselves; None when that is nothing.
+
+    Before the payment it lowers what is owed; after it, it may give money back outside of Stripe or as a balance.
+    """
+    refunded = sum(int(row.get("amount_refunded") or 0) for row in note.get("refunds") or ())
+    credited = int(note.get("pre_payment_amount") or 0) + int(note.get("post_payment_amount") or 0) - refunded
+    invoice_id = id_of(note.get("invoice"))
+    if credited <= 0 or invoice_id is None:
+        return None
+    return Reversal(
+        id=note["id"],
+        kind=ReversalKind.CreditNote,
+        event_id=event_id,
+        occurred_at=told_at if note.get("status") == "void" else at(note["created"]),
+        currency=note["currency"].upper(),
+        amount_minor=credited,
+        status=ReversalStatus.Failed if note.get("status") == "void" else ReversalStatus.Succeeded,
+        told_at=told_at,
+        sale=(SaleSource.Invoice, invoice_id),
+    )
+
+
+def code_changed(promotion_code: JsonObject, event_id: str, told_at: datetime) -> CodeChanged:
+    return CodeChanged(promotion_code["id"], bool(promotion_code["active"]), event_id, told_at)
+
+
+def coupon_deleted(coupon: JsonObject, event_id: str, told_at: datetime) -> CouponDeleted:
+    return CouponDeleted(coupon["id"], event_id, told_at)
 
 
 def has_unexpanded_discounts(owner: JsonObject, lines: str) -> bool:

@@ -10,17 +10,35 @@ from rekomi_mcp.gateways.stripe import OWN_ACCOUNT
 from rekomi_mcp.gateways.stripe_facts import at
 
 HANDLED_EVENTS: Final = (
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
     "charge.refunded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.async_payment_succeeded",
     "checkout.session.completed",
+    "coupon.created",
+    "coupon.deleted",
+    "coupon.updated",
+    "credit_note.created",
+    "credit_note.updated",
+    "credit_note.voided",
     "customer.subscription.created",
     "customer.subscription.deleted",
+    "customer.subscription.updated",
     "invoice.paid",
+    "invoice.payment_failed",
     "invoice.payment_succeeded",
+    "invoice.voided",
+    "promotion_code.created",
+    "promotion_code.updated",
     "refund.created",
     "refund.failed",
     "refund.updated",
 )
-"""The event types to subscribe an endpoint to. Others are stored and ignored. (Polling allows at most 20.)"""
+"""The event types to subscribe an endpoint to. Others are stored and ignored."""
 
 
 def inbox_row(

@@ -2,7 +2,8 @@
 
 identify -> rate limit -> scope -> role -> plan -> validate -> replay? -> handler -> remember -> audit -> commit
 
-`road.py` walks it; `three_steps.py` is the stretch for operations that write to Stripe.
+`road.py` walks it; `three_steps.py` is the stretch for operations that write to Stripe, `inquiries.py` for those that
+must ask it something first.
 """
 
 from rekomi_mcp.pipeline.calls import Answer as Answer

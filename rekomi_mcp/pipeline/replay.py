@@ -14,6 +14,7 @@ from rekomi_mcp.pipeline.calls import Call
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.idempotency import Key
+    from rekomi_mcp.storage.tables import IdempotencyRecordRow
 
 MAX_KEY_LENGTH = 255
 
@@ -48,7 +49,19 @@ def first_answer(context: Context, key: Key) -> dict[str, Any] | None:
     Raises:
         IdempotencyConflict: the key was used with other arguments.
     """
-    record = storage.idempotency.claim(context.session, key, context.now)
+    return _answer_of(storage.idempotency.claim(context.session, key, context.now), key)
+
+
+def earlier_answer(context: Context, key: Key) -> dict[str, Any] | None:
+    """The first answer to this key, without taking the key when there is none.
+
+    Raises:
+        IdempotencyConflict: the key was used with other arguments.
+    """
+    return _answer_of(storage.idempotency.find(context.session, key), key)
+
+
+def _answer_of(record: IdempotencyRecordRow | None, key: Key) -> dict[str, Any] | None:
     if record is None:
         return None
     if record.request_sha256 != key.request_sha256:

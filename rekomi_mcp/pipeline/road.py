@@ -9,7 +9,7 @@ limit would only fill the log.)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
@@ -17,10 +17,14 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, Credential
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.pipeline import trail
-from rekomi_mcp.pipeline.admission import Deployment, Gatekeeper
+from rekomi_mcp.pipeline.admission import Admission, Deployment, Gatekeeper
 from rekomi_mcp.pipeline.calls import Answer, Call
+from rekomi_mcp.pipeline.inquiries import InquiryRunner
 from rekomi_mcp.pipeline.replay import first_answer, key_of
 from rekomi_mcp.pipeline.three_steps import ThreeStepRunner
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
 
 T = TypeVar("T")
 
@@ -35,6 +39,7 @@ class Pipeline:
         self._deployment = deployment
         self._gatekeeper = Gatekeeper(deployment)
         self._three_steps = ThreeStepRunner(deployment, self._gatekeeper, self._in_thread)
+        self._inquiries = InquiryRunner(deployment, self._gatekeeper, self._in_thread)
         self._threads = CapacityLimiter(THREADS)
 
     async def execute(self, call: Call) -> Answer:
@@ -43,8 +48,10 @@ class Pipeline:
         Raises:
             Refusal: any of `domain.errors`; nothing was changed, apart from the refusal's audit line.
         """
-        if call.operation.calls_stripe:
+        if call.operation.steps is not None:
             return await self._three_steps.execute(call)
+        if call.operation.inquiry is not None:
+            return await self._inquiries.execute(call)
         run = self._read if call.operation.reads else self._write
         return await self._in_thread(lambda: run(call))
 
@@ -64,27 +71,35 @@ class Pipeline:
         return await to_thread.run_sync(work, limiter=self._threads)
 
     def _identify(self, credential: Credential) -> Caller:
-        with self._deployment.open_store().reading() as session:
-            return storage.identity.identify(session, credential, self._deployment.clock())
+        with self._gatekeeper.looking(credential) as session:
+            return self._gatekeeper.identify(session, credential, self._deployment.clock())
 
     def _read(self, call: Call) -> Answer:
+        store = self._deployment.open_store()
+        if call.operation.asks_nothing:
+            with self._gatekeeper.looking(call.credential) as session:
+                admission = self._gatekeeper.admit(session, call)
+            return self._answer(session, admission, call)
+        with store.reading() as session:
+            return self._answer(session, self._gatekeeper.admit(session, call), call)
+
+    def _answer(self, session: Session, admission: Admission, call: Call) -> Answer:
+        """What a read answers to a caller who was admitted."""
         handler = call.operation.handler
         assert handler is not None
-        with self._deployment.open_store().reading() as session:
-            admission = self._gatekeeper.admit(session, call)
-            try:
-                request = self._gatekeeper.check(admission, call)
-                output = handler(self._gatekeeper.context(session, admission), request)
-            except Refusal as refusal:
-                refusal.quota = admission.quota
-                raise
+        try:
+            request = self._gatekeeper.check(admission, call)
+            output = handler(self._gatekeeper.context(session, admission), request)
+        except Refusal as refusal:
+            refusal.quota = admission.quota
+            raise
         return Answer(output.model_dump(mode="json"), quota=admission.quota)
 
     def _write(self, call: Call) -> Answer:
         handler = call.operation.handler
         assert handler is not None
         gatekeeper = self._gatekeeper
-        with self._deployment.open_store().reading() as session:
+        with gatekeeper.looking(call.credential) as session:
             admission = gatekeeper.admit(session, call)
         try:
             request = gatekeeper.check(admission, call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from rekomi_mcp.domain.errors import InvalidInput
 from rekomi_mcp.operation import DETAIL, AnyOperation
+from rekomi_mcp.pipeline import Call, Pipeline
 from rekomi_mcp.transports.schemas import JsonSchema, item_of
 
 MAX_CHARS = 40_000
@@ -44,6 +46,20 @@ def take_detail(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[boo
     if wanted in (None, "concise", "detailed"):
         return wanted == "detailed", None
     return False, InvalidInput("detail is concise or detailed.", field=DETAIL_ARGUMENT)
+
+
+async def within_budget(pipeline: Pipeline, call: Call, detailed: bool) -> tuple[dict[str, Any], str]:
+    """The answer, also as text; of a list too long for an assistant a shorter page, whose cursor goes on from there."""
+    operation = call.operation
+    content = presented(operation, (await pipeline.execute(call)).body, detailed)
+    text = compact(content)
+    if len(text) <= MAX_CHARS or (shown := fitting(content)) is None:
+        return content, text
+    asked = len(content["items"])
+    call = replace(call, arguments={**cast(dict[str, Any], call.arguments), "take": shown})
+    content = presented(operation, (await pipeline.execute(call)).body, detailed)
+    content[NOTE] = cut_note(operation, shown, asked)
+    return content, compact(content)
 
 
 def presented(operation: AnyOperation, body: Mapping[str, Any], detailed: bool) -> dict[str, Any]:

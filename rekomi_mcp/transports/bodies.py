@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -71,16 +72,25 @@ def _query(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """A body that is a JSON object; an empty one is an empty object.
+def json_object(body: bytes, parse_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object a body is.
+
+    Args:
+        parse_number: what to make of a number's text; Python's own numbers when None.
 
     Raises:
-        InvalidInput: it is none, or names something twice.
+        InvalidInput: it is none, or a name is given twice in it.
     """
     if not body:
         return {}
     try:
-        parsed = json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
+        parsed = json.loads(
+            body,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_float=parse_number,
+            parse_int=parse_number,
+        )
     except (ValueError, RecursionError):
         raise InvalidInput("The body is not JSON. Send a JSON object.") from None
     if not isinstance(parsed, dict):

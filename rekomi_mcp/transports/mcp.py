@@ -1,14 +1,12 @@
-"""Serve the catalogue as MCP tools, in both protocol eras, on stdio and streamable HTTP."""
+"""The MCP server, for both protocol eras and every transport: the catalogue as tools, and what goes beside them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-from mcp.server import Server, ServerRequestContext
+from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -27,14 +25,15 @@ from rekomi_mcp.domain.access import Credential
 from rekomi_mcp.domain.errors import InvalidInput, Refusal
 from rekomi_mcp.operation import AnyOperation, Catalogue
 from rekomi_mcp.pipeline import Call, Origin, Pipeline
+from rekomi_mcp.settings import SettingsError
 from rekomi_mcp.transports import answers
+from rekomi_mcp.transports.mcp_completion import CompletionHandler
+from rekomi_mcp.transports.mcp_context import FAILED, Identify, RequestContext
+from rekomi_mcp.transports.mcp_prompts import PromptHandlers
+from rekomi_mcp.transports.mcp_resources import ResourceHandlers
 from rekomi_mcp.transports.schemas import Homes, answer_schema, homes_of, input_schema, item_of
 
 logger = logging.getLogger(__name__)
-
-RequestContext = ServerRequestContext[dict[str, Any], Any]
-Identify = Callable[[RequestContext], tuple[Credential, Origin]]
-"""From a request's context to who claims to ask, and from where."""
 
 KEY_ARGUMENT = "idempotencyKey"
 _KEY_SCHEMA = {
@@ -42,7 +41,8 @@ _KEY_SCHEMA = {
     "maxLength": 255,
     "description": "A repetition with the same key is answered, and not done twice.",
 }
-TOOLS_LIST_TTL_MS = 300_000
+LISTS = CacheHint(ttl_ms=300_000, scope="public")
+"""What a server offers stays as it is while it runs, and is the same for everybody."""
 
 INSTRUCTIONS = """\
 Runs an affiliate program on Stripe coupon codes. A program holds the commission terms; an affiliate belongs to a \
@@ -52,7 +52,8 @@ share back.
 
 Usual order: whoami; list_programs or create_program; list_affiliates (q = name) or create_affiliate; \
 list_campaign_coupons or create_campaign_coupon; mint_affiliate_code. What did somebody earn: list_conversions with \
-affiliateId. Who gets paid: run_payout_preview. Why was a sale credited, or not: explain_attribution.
+affiliateId. Who gets paid: run_payout_preview. Why was a sale credited, or not: explain_attribution. \
+The resource rekomi://guide explains the words and the rules.
 
 Money: ...Cents fields are minor units of the currency beside them; fields such as amount and commission say the same \
 for people: quote those. Commission is Pending while refunds are possible (heldUntil), then Approved. stripeMode sandbox \
@@ -67,6 +68,8 @@ def build_mcp_server(
     catalogue: Catalogue, pipeline: Pipeline, identify: Identify, *, sandbox: bool
 ) -> Server[dict[str, Any]]:
     """An MCP server over the catalogue. Tools are described when first asked for."""
+    resources = ResourceHandlers(catalogue, pipeline, identify, LISTS)
+    prompts = PromptHandlers(catalogue)
 
     @cache
     def tools() -> list[Tool]:
@@ -93,11 +96,22 @@ def build_mcp_server(
         version=__version__,
         description="Affiliate codes, commission and payouts on Stripe, run by talking to it.",
         instructions=INSTRUCTIONS,
-        cache_hints={"tools/list": CacheHint(ttl_ms=TOOLS_LIST_TTL_MS, scope="public")},
+        cache_hints={
+            "tools/list": LISTS,
+            "resources/list": LISTS,
+            "resources/templates/list": LISTS,
+            "prompts/list": LISTS,
+        },
         # Without it the SDK serves the whole list of tools at every call over HTTP, to look one up.
         get_tool_input_schema=tool_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_list_resources=resources.list_resources,
+        on_list_resource_templates=resources.list_templates,
+        on_read_resource=resources.read,
+        on_list_prompts=prompts.list_prompts,
+        on_get_prompt=prompts.get,
+        on_completion=CompletionHandler(catalogue, pipeline, identify).complete,
     )
 
 
@@ -115,28 +129,19 @@ async def _answer(
             idempotency_key=key,
             origin=origin,
         )
-        content, text = await _within_budget(pipeline, call, detailed)
+        content, text = await answers.within_budget(pipeline, call, detailed)
     except Refusal as refusal:
         return _refused(refusal.body())
+    except SettingsError as error:
+        logger.error("%s failed: %s", operation.name, error)
+        message = (
+            "The server cannot work as it is set up, and nothing was changed. `rekomi-mcp doctor` says what to mend."
+        )
+        return _refused({"error": "internal_error", "message": message})
     except Exception:
         logger.exception("%s failed", operation.name)
-        message = "The server failed on this call, and nothing was changed. Its log says why."
-        return _refused({"error": "internal_error", "message": message})
+        return _refused({"error": "internal_error", "message": FAILED})
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
-
-
-async def _within_budget(pipeline: Pipeline, call: Call, detailed: bool) -> tuple[dict[str, Any], str]:
-    """The answer, also as text; of a list too long for an assistant a shorter page, whose cursor goes on from there."""
-    operation = call.operation
-    content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
-    text = answers.compact(content)
-    if len(text) <= answers.MAX_CHARS or (shown := answers.fitting(content)) is None:
-        return content, text
-    asked = len(content["items"])
-    call = replace(call, arguments={**cast(dict[str, Any], call.arguments), "take": shown})
-    content = answers.presented(operation, (await pipeline.execute(call)).body, detailed)
-    content[answers.NOTE] = answers.cut_note(operation, shown, asked)
-    return content, answers.compact(content)
 
 
 def _take_key(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[str | None, InvalidInput | None]:

@@ -17,7 +17,7 @@ from rekomi_mcp.settings import Settings
 from rekomi_mcp.transports.bodies import read_body
 from rekomi_mcp.transports.http import refused
 from rekomi_mcp.transports.identity import bearer_token, origin_of
-from rekomi_mcp.transports.mcp import RequestContext
+from rekomi_mcp.transports.mcp_context import RequestContext
 
 
 def identify_http(context: RequestContext) -> tuple[Credential, Origin]:

@@ -120,7 +120,7 @@ class InboxWorker:
         wanted = {
             str(event.payload[name])
             for event in taken.events
-            if event.type.startswith("refund.") or event.type == "charge.refunded"
+            if event.type.startswith(("refund.", "charge."))
             for name in ("payment_intent", "charge", "id")
             if event.payload.get(name)
         }

@@ -53,18 +53,24 @@ async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collecti
 async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]:
     session = event.payload if event.speaks_our_version else await stripe.checkout_session(event.payload["id"])
     invoice_id = shapes.id_of(session.get("invoice"))
-    facts: list[Fact | None] = [shapes.session_subscription(session, event.id, event.created)]
+    facts: list[Fact | None] = [shapes.session_subscription(session, event.id)]
     if invoice_id is None:
         facts.append(shapes.session_sale(session, event.id, event.created))
     elif session.get("subscription") is None:
         # The code was typed at the checkout; the invoice that documents it need not repeat it.
         sale = shapes.invoice_sale(await stripe.invoice(invoice_id), event.id)
-        facts.append(sale and _with_codes(sale, shapes.promotion_codes(session.get("discounts"))))
+        facts.append(sale and _at_checkout(sale, session))
     return [fact for fact in facts if fact is not None]
 
 
-def _with_codes(sale: Sale, codes: tuple[str, ...]) -> Sale:
-    return replace(sale, promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))))
+def _at_checkout(sale: Sale, session: JsonObject) -> Sale:
+    """The sale with the code and the click that the checkout knows of."""
+    codes = shapes.promotion_codes(session.get("discounts"))
+    return replace(
+        sale,
+        promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))),
+        referral=shapes.session_referral(session) or sale.referral,
+    )
 
 
 async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
@@ -75,11 +81,11 @@ async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
     return [sale] if sale is not None else []
 
 
-async def _subscription_created(event: Event, stripe: StripeAccount) -> list[Fact]:
+async def _subscription_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
     subscription = event.payload
     if not event.speaks_our_version or shapes.has_unexpanded_discounts(subscription, "items"):
         subscription = await stripe.subscription(subscription["id"])
-    return [shapes.subscription_started(subscription, event.id)]
+    return [*shapes.subscription_started(subscription, event.id)]
 
 
 async def _subscription_deleted(event: Event, stripe: StripeAccount) -> list[Fact]:
@@ -98,6 +104,31 @@ async def _charge_refunded(event: Event, stripe: StripeAccount) -> list[Fact]:
     ]
 
 
+async def _dispute_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
+    dispute = event.payload if event.speaks_our_version else await stripe.dispute(event.payload["id"])
+    return [shapes.dispute(dispute, event.id, event.created)]
+
+
+async def _credit_note_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
+    note = event.payload if event.speaks_our_version else await stripe.credit_note(event.payload["id"])
+    reversal = shapes.credit_note(note, event.id, event.created)
+    return [reversal] if reversal is not None else []
+
+
+async def _code_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
+    code = event.payload if event.speaks_our_version else await stripe.promotion_code(event.payload["id"])
+    return [shapes.code_changed(code, event.id, event.created)] if code is not None else []
+
+
+async def _coupon_deleted(event: Event, stripe: StripeAccount) -> list[Fact]:
+    return [shapes.coupon_deleted(event.payload, event.id, event.created)]
+
+
+async def _nothing_to_do(event: Event, stripe: StripeAccount) -> list[Fact]:
+    """News that moves no commission: what was not paid has earned nothing yet."""
+    return []
+
+
 async def _sale_of(payment_id: str, event: Event, stripe: StripeAccount) -> SaleReference | None:
     """Which invoice or checkout a refunded payment paid: a charge does not say."""
     if (invoice_id := await stripe.invoice_of_payment(payment_id)) is not None:
@@ -108,12 +139,30 @@ async def _sale_of(payment_id: str, event: Event, stripe: StripeAccount) -> Sale
 
 
 _TRANSLATORS: dict[str, Callable[[Event, StripeAccount], Awaitable[list[Fact]]]] = {
+    "charge.dispute.closed": _dispute_changed,
+    "charge.dispute.created": _dispute_changed,
+    "charge.dispute.funds_reinstated": _dispute_changed,
+    "charge.dispute.funds_withdrawn": _dispute_changed,
+    "charge.dispute.updated": _dispute_changed,
     "charge.refunded": _charge_refunded,
+    "checkout.session.async_payment_failed": _nothing_to_do,
+    "checkout.session.async_payment_succeeded": _checkout_completed,
     "checkout.session.completed": _checkout_completed,
-    "customer.subscription.created": _subscription_created,
+    "coupon.created": _nothing_to_do,
+    "coupon.deleted": _coupon_deleted,
+    "coupon.updated": _nothing_to_do,
+    "credit_note.created": _credit_note_changed,
+    "credit_note.updated": _credit_note_changed,
+    "credit_note.voided": _credit_note_changed,
+    "customer.subscription.created": _subscription_changed,
     "customer.subscription.deleted": _subscription_deleted,
+    "customer.subscription.updated": _subscription_changed,
     "invoice.paid": _invoice_paid,
+    "invoice.payment_failed": _nothing_to_do,
     "invoice.payment_succeeded": _invoice_paid,
+    "invoice.voided": _nothing_to_do,
+    "promotion_code.created": _code_changed,
+    "promotion_code.updated": _code_changed,
     "refund.created": _refund_changed,
     "refund.failed": _refund_changed,
     "refund.updated": _refund_changed,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, Evidence, decide
+from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, Evidence, decide, is_same_person
 
 
 def claim(evidence: Evidence, affiliate: str, **more: Any) -> Candidate:
@@ -54,8 +54,9 @@ def test_every_claim_gets_one_verdict_and_at_most_one_wins(given_claims: list[Ca
 def test_somebody_wins_unless_an_obstacle_stands_before_all_who_may(given_claims: list[Candidate]) -> None:
     decision = decide(given_claims)
     bound = [c for c in given_claims if c.evidence is Evidence.Subscription]
-    # Whom a subscription is bound to stands alone: when they cannot earn, nobody does.
-    may = sorted(bound, key=lambda c: (c.position, c.reference))[:1] or given_claims
+    # Only whom the seller named goes before whom a subscription is bound to: when those cannot earn, nobody does.
+    named = [c for c in given_claims if c.evidence is Evidence.Named]
+    may = [*named, *sorted(bound, key=lambda c: (c.position, c.reference))[:1]] if bound else given_claims
     assert (decision.winner is None) == all(c.obstacle for c in may)
     if decision.winner is not None:
         assert decision.winner.obstacle is None
@@ -90,6 +91,10 @@ def test_nobody_has_a_claim() -> None:
         (Evidence.Subscription, Evidence.Code, "subscription_already_bound"),
         (Evidence.Subscription, Evidence.Customer, "subscription_already_bound"),
         (Evidence.Subscription, Evidence.Lead, "subscription_already_bound"),
+        (Evidence.Named, Evidence.Subscription, "weaker_than_named"),
+        (Evidence.Named, Evidence.Code, "weaker_than_named"),
+        (Evidence.Code, Evidence.Click, "weaker_than_code"),
+        (Evidence.Click, Evidence.Customer, "weaker_than_click"),
         (Evidence.Code, Evidence.Customer, "weaker_than_code"),
         (Evidence.Code, Evidence.Lead, "weaker_than_code"),
         (Evidence.Customer, Evidence.Lead, "weaker_than_customer"),
@@ -108,6 +113,29 @@ def test_of_two_codes_the_first_of_stripes_discounts_wins() -> None:
     decision = decide([second, first])
     assert decision.winner == first
     assert reasons(decision) == {"promo_b": "code", "promo_a": "later_code"}
+
+
+def test_a_code_whose_coupon_yields_stands_behind_a_click_and_before_an_earlier_sale() -> None:
+    code, click = claim(Evidence.Code, "sarah", overrides_clicks=False), claim(Evidence.Click, "bob")
+    customer = claim(Evidence.Customer, "kim")
+    decision = decide([customer, code, click])
+    assert decision.winner == click
+    assert reasons(decision)[code.reference] == "weaker_than_click"
+    assert decide([customer, code]).winner == code
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Jane@Example.com", "jane@example.com", True),
+        ("jane+shop@example.com", "jane@example.com", True),
+        ("jane@example.org", "jane@example.com", False),
+        (None, "jane@example.com", False),
+        (None, None, False),
+    ],
+)
+def test_two_addresses_of_one_mailbox_are_one_person(one: str | None, other: str | None, same: bool) -> None:
+    assert is_same_person(one, other) is same
 
 
 def test_of_two_leads_the_older_wins() -> None:

@@ -235,7 +235,7 @@ async def test_events_of_a_connected_account_reach_the_organization_linked_to_it
         await shop.app.inbox.work_off()
     else:
         await neighbour.catch_up()
-    assert {row.account for row in inbox(shop.app).values()} == {account}
+    assert {row.account for row in inbox(shop.app).values() if row.type == "invoice.paid"} == {account}
     conversions = await neighbour.conversions()
     assert len(conversions) == before + 1
     conversion = await neighbour.conversion(sold)
@@ -357,7 +357,7 @@ async def test_what_a_worker_took_and_died_over_is_worked_off_by_another(
     assert sales_and_entries(shop) == (0, 0)
     assert await shop.app.inbox.work_off() == 0, "it may still be at work"
     shop.customers.advance(seconds=600)
-    assert await shop.app.inbox.work_off() == 1
+    assert await shop.app.inbox.work_off() == len(states(shop.app))
     assert await remaining(shop, sold) == 1600
     assert set(states(shop.app).values()) == {"done"}
 
@@ -426,7 +426,7 @@ async def test_the_poll_cursor_moves_only_when_everything_before_it_is_stored(
     await shop.sell(code="SARAH20")
     [event] = events_of(state, "checkout.session.completed")
     make_sales(state, event, 250)
-    before = cursor(shop)
+    before, known = cursor(shop), len(states(shop.app))
     assert before is not None
     store, pages = storage.inbox.store, 0
 
@@ -442,7 +442,7 @@ async def test_the_poll_cursor_moves_only_when_everything_before_it_is_stored(
         with pytest.raises(KeyboardInterrupt):
             await shop.app.poller.poll()
     assert cursor(shop) == before
-    assert len(states(shop.app)) == 201
+    assert len(states(shop.app)) == known + 200
 
     shop.customers.advance(seconds=5)
     assert await shop.app.poller.poll() == 50

@@ -15,6 +15,7 @@ import pytest
 from sqlmodel import select
 
 from rekomi_mcp.app import App
+from rekomi_mcp.gateways.stripe import NewCoupon, NewPromotionCode
 from rekomi_mcp.sandbox.app import build_sandbox
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
@@ -290,6 +291,23 @@ async def test_a_code_whose_outcome_is_unknown_is_pending_until_the_sweep_has_fi
     assert stage.trail()[1:] == [("affiliate_code.minted", "stripe_timeout"), ("affiliate_code.minted", "ok")]
 
 
+async def test_a_code_that_was_redeemed_before_the_sweep_finished_it_is_credited_with_that(stage: Stage) -> None:
+    minting = await sarah(stage)
+    broken_after_acting(stage.weather)
+    await stage.ask("mint_affiliate_code", key="friday", code="SARAH20", **minting)
+    stage.weather.clears_up()
+    sold = await stage.shop.sell(5000, interval="month", code="SARAH20")
+    renewed = stage.shop.customers.renew(sold["subscription"])
+    await stage.shop.catch_up()
+    assert await stage.shop.conversions() == []
+
+    assert await stage.sweep_later() == 1
+    assert {c["externalEventId"]: c["commissionCents"] for c in await stage.shop.conversions()} == {
+        sold["invoice"]: 800,
+        renewed["invoice"]: 1000,
+    }
+
+
 @unknown_outcome
 async def test_a_sweep_in_bad_weather_leaves_the_call_for_the_next(stage: Stage, trouble: Trouble) -> None:
     minting = await sarah(stage)
@@ -462,3 +480,48 @@ async def test_an_archived_coupon_whose_outcome_is_unknown_takes_its_codes_along
     [code] = (await stage.shop.do("list_affiliate_codes"))["items"]
     [coupon] = (await stage.shop.do("list_campaign_coupons", includeArchived=True))["items"]
     assert (code["status"], coupon["status"], stage.in_stripe("coupon")) == ("Inactive", "Archived", [])
+
+
+async def adoptable(stage: Stage) -> JsonObject:
+    """A promotion code of the merchant's, and somebody to adopt it."""
+    person = await sarah(stage)
+    stripe = stage.app.stripe.account("self")
+    await stripe.create_coupon(NewCoupon(id="BLOG", row_id="x", name="Blog", percent_off=10, duration="once"))
+    made = await stripe.create_promotion_code(NewPromotionCode(row_id="x", coupon_id="BLOG", code="BLOG10"))
+    return {"affiliateId": person["affiliateId"], "promotionCodeId": made}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "stripe_unavailable"), (500, "stripe_unavailable"), (401, "stripe_misconfigured")]
+)
+async def test_a_stripe_that_cannot_be_asked_leaves_nothing_behind_and_the_key_can_be_used_again(
+    stage: Stage, status: int, code: str
+) -> None:
+    adopting = await adoptable(stage)
+    before = stage.left_behind()
+    stage.weather.status = status
+    assert (await stage.ask("list_adoptable_codes")).code == code
+    assert (await stage.ask("adopt_promotion_code", key="friday", **adopting)).code == code
+    assert stage.left_behind() == before
+    stage.weather.clears_up()
+    other = adopting | {"customCommissionType": "Percentage", "customCommissionValue": 30}
+    assert (await stage.ask("adopt_promotion_code", key="friday", **other)).code == "ok"
+    adopted = [line for line in stage.trail() if line[0] == "affiliate_code.adopted"]
+    assert adopted == [("affiliate_code.adopted", code), ("affiliate_code.adopted", "ok")]
+
+
+async def test_an_answer_that_comes_too_late_is_no_open_question_when_stripe_was_only_asked(stage: Stage) -> None:
+    adopting = await adoptable(stage)
+    before = stage.left_behind()
+    stage.weather.delay_seconds = 2 * TIMEOUT_SECONDS
+    assert (await stage.ask("adopt_promotion_code", **adopting)).code == "stripe_unavailable"
+    assert stage.left_behind() == before
+
+
+async def test_a_remembered_answer_needs_no_stripe(stage: Stage) -> None:
+    adopting = await adoptable(stage)
+    first = await stage.ask("adopt_promotion_code", key="friday", **adopting)
+    asked, stage.weather.status = len(stage.weather.requests), 500
+    again = await stage.ask("adopt_promotion_code", key="friday", **adopting)
+    assert (again.code, again.body, again.replayed) == ("ok", first.body, True)
+    assert len(stage.weather.requests) == asked

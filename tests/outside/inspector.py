@@ -1,7 +1,7 @@
 """`python -m tests.outside.inspector`: the MCP inspector against `serve stdio` and `serve http`, in both eras.
 
 Each combination lists the tools with `--strict` (every schema is one that all clients understand), reads, writes, makes a
-mistake and names a tool that is not there.
+mistake and names a tool that is not there. Then it reads what has an address and gets a prompt.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from typing import Any
 
 from rekomi_mcp.demo.stage import Stage
 from rekomi_mcp.tools import CATALOGUE
+from rekomi_mcp.tools.prompts import GIVE_AFFILIATE_A_CODE, PROMPTS
+from rekomi_mcp.tools.resources import RESOURCES
 from tests.outside.node import INSPECTOR, command
 
 ERAS = ("legacy", "modern")
 TOOL_ERROR = 5
 """The inspector's exit code for an answer with isError, and for a tool it does not know."""
+RESOURCE_ERROR = 1
+"""Its exit code for an error of the protocol."""
 STEP_SECONDS = 60
 AT_ONCE = 2
 JsonObject = dict[str, Any]
@@ -62,6 +66,10 @@ class Door:
         if done.returncode != exits:
             raise Surprise(f"{' '.join(arguments)} exits {done.returncode}, not {exits}:\n{done.stdout}{done.stderr}")
         return done
+
+    def ask(self, *arguments: str) -> JsonObject:
+        """The result of a message that is no call."""
+        return json.loads(self.inspect("--method", *arguments).stdout)["result"]
 
     def call(self, tool: str, arguments: JsonObject) -> JsonObject:
         """A call's result."""
@@ -114,12 +122,52 @@ def is_told_that_there_is_no_such_tool(door: Door) -> None:
     expect("pay_everybody" in seen, "the unknown tool is named", seen)
 
 
+def lists_every_resource_and_template(door: Door) -> None:
+    static = {resource["uri"] for resource in door.ask("resources/list")["resources"]}
+    templates = {t["uriTemplate"] for t in door.ask("resources/templates/list")["resourceTemplates"]}
+    expect(
+        static | templates == {resource.uri for resource in RESOURCES}, "every resource is listed", (static, templates)
+    )
+
+
+def reads_a_resource(door: Door) -> None:
+    [guide] = door.ask("resources/read", "--uri", "rekomi://guide")["contents"]
+    expect(guide["mimeType"] == "text/markdown" and "# How" in guide["text"], "the guide is a text", guide)
+    [profile] = door.ask("resources/read", "--uri", "rekomi://organization")["contents"]
+    expect(json.loads(profile["text"])["name"] == "Acme", "the organization is its own", profile)
+
+
+def reads_a_resource_of_a_template(door: Door) -> None:
+    listed = door.call("list_programs", {"take": 1})["structuredContent"]["items"]
+    [program] = door.ask("resources/read", "--uri", f"rekomi://programs/{listed[0]['id']}")["contents"]
+    expect(json.loads(program["text"]) == listed[0], "a template's resource is what the tool lists", program)
+
+
+def is_told_that_there_is_no_such_resource(door: Door) -> None:
+    done = door.inspect("--method", "resources/read", "--uri", "rekomi://programs/nobody", exits=RESOURCE_ERROR)
+    seen = done.stdout + done.stderr
+    expect("Find it with list_programs" in seen, "the message says what to do", seen)
+
+
+def gets_a_prompt(door: Door) -> None:
+    listed = {prompt["name"] for prompt in door.ask("prompts/list")["prompts"]}
+    expect(listed == {prompt.name for prompt in PROMPTS}, "every prompt is listed", listed)
+    wanted = ["--prompt-name", GIVE_AFFILIATE_A_CODE.name, "--prompt-args", "affiliate=Sarah Lee", "discount=20 %"]
+    [message] = door.ask("prompts/get", *wanted)["messages"]
+    expect(message["role"] == "user" and "Sarah Lee" in message["content"]["text"], "it is written out", message)
+
+
 STEPS: tuple[Callable[[Door], None], ...] = (
     lists_every_tool_in_schemas_that_every_client_understands,
     reads,
     writes,
     is_told_its_mistake,
     is_told_that_there_is_no_such_tool,
+    lists_every_resource_and_template,
+    reads_a_resource,
+    reads_a_resource_of_a_template,
+    is_told_that_there_is_no_such_resource,
+    gets_a_prompt,
 )
 
 

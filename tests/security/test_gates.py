@@ -33,6 +33,8 @@ NEEDS = {
             "list_campaign_coupons",
             "archive_campaign_coupon",
             "mint_affiliate_code",
+            "list_adoptable_codes",
+            "adopt_promotion_code",
             "list_affiliate_codes",
             "deactivate_affiliate_code",
         ),
@@ -52,8 +54,11 @@ WRITES = {
     "create_campaign_coupon",
     "archive_campaign_coupon",
     "mint_affiliate_code",
+    "adopt_promotion_code",
     "deactivate_affiliate_code",
     "record_lead",
+    "record_sale",
+    "record_refund",
 }
 
 

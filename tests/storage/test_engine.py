@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 from sqlalchemy import func, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, UnboundExecutionError
 from sqlmodel import Session, select
 
 from rekomi_mcp.storage.engine import Store
@@ -43,6 +43,12 @@ def test_a_reading_connection_cannot_change_anything_by_plain_sql(store: Store, 
         session.rollback()
 
 
+@pytest.mark.parametrize("statement", ["DELETE FROM poll_cursor", "DROP TABLE poll_cursor", "CREATE TABLE t (x int)"])
+def test_a_glancing_connection_cannot_change_anything_by_plain_sql(store: Store, statement: str) -> None:
+    with store.glancing() as session, pytest.raises(SQLAlchemyError, match=r"read-only|readonly"):
+        session.connection().execute(text(statement))
+
+
 def test_a_reading_session_sees_one_moment(store: Store) -> None:
     with store.reading() as session:
         before = cursors(session)
@@ -50,6 +56,34 @@ def test_a_reading_session_sees_one_moment(store: Store) -> None:
         assert cursors(session) == before
     with store.reading() as session:
         assert cursors(session) == before + 1
+
+
+def test_a_row_that_was_read_can_be_looked_at_after_the_end(store: Store) -> None:
+    add_cursor(store, "acct_1")
+    with store.reading() as session:
+        row = session.exec(select(PollCursorRow)).one()
+    assert row.account == "acct_1"
+
+
+def test_a_glancing_session_sees_what_is_committed_and_refuses_questions_after_its_end(store: Store) -> None:
+    with store.glancing() as session:
+        before = cursors(session)
+        add_cursor(store, "acct_1")
+    with pytest.raises(UnboundExecutionError):
+        cursors(session)
+    with store.glancing() as session:
+        assert cursors(session) == before + 1
+
+
+def test_what_postgresql_has_prepared_outlives_a_reading_transaction(store: Store) -> None:
+    if store.is_sqlite:
+        pytest.skip("SQLite's driver keeps statements by itself")
+    for _ in range(10):
+        with store.reading() as session:
+            cursors(session)
+    with store.reading() as session:
+        prepared = session.connection().execute(text("SELECT statement FROM pg_prepared_statements")).scalars().all()
+    assert any("poll_cursor" in statement for statement in prepared)
 
 
 def test_a_writing_session_that_fails_leaves_nothing(store: Store) -> None:

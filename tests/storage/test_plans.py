@@ -13,8 +13,9 @@ from sqlalchemy import Engine, event
 from sqlmodel import SQLModel
 
 from rekomi_mcp.app import App
-from rekomi_mcp.domain.access import System
+from rekomi_mcp.domain.access import ActorType, BearerToken, LocalOwner, System, TokenKind
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus, SaleReference, SaleSource
+from rekomi_mcp.operation import AnyOperation
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.databases import copy_sqlite
 from tests.support.world import World, operate, sale, sell
@@ -60,6 +61,22 @@ def whole_reads(app: App, sent: list[Statement], *, of_a_brand: bool = False) ->
                 if whole and table in MANY_ROWS:
                     found.append((step, " ".join(statement.split())[:200]))
     return found
+
+
+@pytest.mark.parametrize("operation", [o for o in CATALOGUE if o.asks_nothing], ids=lambda operation: operation.name)
+async def test_an_operation_that_asks_nothing_costs_one_statement_whoever_calls(
+    app: App, world: World, operation: AnyOperation
+) -> None:
+    app.open_store()
+    for caller in (
+        BearerToken(world.acme.mcp_token, TokenKind.MCP),
+        LocalOwner(ActorType.MCP, "acme"),
+        System(world.acme.id),
+    ):
+        with statements(app) as sent:
+            answer = await operate(app, operation.name, {}, caller)
+        assert world.acme.id in answer.values()
+        assert len(sent) == 1, sent
 
 
 def arguments_of(name: str, world: World) -> list[dict[str, Any]]:

@@ -73,9 +73,9 @@ async def test_the_server_introduces_itself(client: Client, era: str) -> None:
     assert server is not None
     assert (server.name, server.version) == ("rekomi", __version__)
     assert server.title == "Rekomi affiliate program (sandbox: no real money)"
-    assert client.server_capabilities.tools is not None
-    assert client.server_capabilities.resources is None
-    assert client.server_capabilities.prompts is None
+    declared = client.server_capabilities.model_dump(exclude_none=True)
+    assert declared.keys() == {"tools", "resources", "prompts", "completions"}
+    assert declared["resources"] == {"subscribe": False, "list_changed": False}
 
 
 async def test_the_instructions_fit_what_clients_keep_and_name_only_tools_that_exist(client: Client) -> None:
@@ -93,13 +93,19 @@ async def test_every_operation_is_a_tool_and_the_list_is_always_the_same(client:
     assert [tool.model_dump() for tool in first] == [tool.model_dump() for tool in second]
 
 
-async def test_a_client_may_keep_the_list_of_tools(app: App, world: World) -> None:
+async def test_a_client_may_keep_the_lists_of_what_there_is(app: App, world: World) -> None:
     credential = BearerToken(world.acme.mcp_token, TokenKind.MCP)
     server = build_mcp_server(CATALOGUE, app.pipeline, lambda _: (credential, Origin()), sandbox=True)
     async with Client(server) as client:
-        listed = await client.list_tools()
-    assert (listed.ttl_ms, listed.cache_scope) == (300_000, "public")
-    assert listed.next_cursor is None
+        for ask in (
+            client.list_tools,
+            client.list_resources,
+            client.list_resource_templates,
+            client.list_prompts,
+        ):
+            listed = await ask()
+            assert (listed.ttl_ms, listed.cache_scope) == (300_000, "public")
+            assert listed.next_cursor is None
 
 
 async def test_every_tool_is_described_for_people_and_for_machines(client: Client) -> None:

@@ -21,6 +21,7 @@ from rekomi_mcp.app import App
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.tools import CATALOGUE
 from tests.contract.processes import watched
+from tests.support.databases import create_database
 from tests.support.log_watch import leaks
 from tests.support.world import operate
 
@@ -162,3 +163,23 @@ async def test_a_token_of_the_environment_is_enforced(
         refused = await reader.call_tool("create_affiliate", {"email": "eve@example.com"})
         assert refused.is_error
         assert '"error":"forbidden"' in refused.content[0].model_dump()["text"]
+
+
+async def test_an_empty_postgresql_gets_its_organization_at_the_first_call(postgres: str, tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", REKOMI_DATABASE_URL=create_database(postgres)) as client:
+        assert (await client.list_tools()).tools
+        me = await client.call_tool("whoami", {})
+        assert me.structured_content is not None, me.content
+        assert me.structured_content["organizationName"] == "My brand"
+
+
+async def test_a_database_that_cannot_be_opened_is_told_of_at_the_first_call_and_on_stderr(tmp_path: Path) -> None:
+    nowhere = "postgresql://nobody:secret@127.0.0.1:9/nothing"
+    async with connected(tmp_path, "auto", REKOMI_DATABASE_URL=nowhere) as client:
+        assert (await client.list_tools()).tools
+        called = await client.call_tool("whoami", {})
+        assert called.is_error
+        assert "rekomi-mcp doctor" in called.content[0].model_dump()["text"]
+    said = (tmp_path / "stderr of auto.txt").read_text()
+    assert "The database cannot be opened" in said
+    assert "secret" not in said

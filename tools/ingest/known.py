@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import rekomi_mcp.storage as storage
-from rekomi_mcp.domain.attribution import NO_CLAIM
-from rekomi_mcp.domain.sales import (
-    Fact,
-    Reversal,
-    ReversalKind,
-    ReversalStatus,
-    Sale,
-    SaleReference,
-    SubscriptionStarted,
-)
-from rekomi_mcp.operation import Context
+from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.organizations import OrganizationView
     from rekomi_mcp.storage.tables import (
         AffiliateCodeRow,
+        AffiliateLinkRow,
         AffiliateRow,
-        LeadRow,
+        CampaignCouponRow,
+        ClickRow,
         ProgramRow,
-        ReversalRow,
     )
 
 SaleKey = tuple[str, str]
 """A sale's source and source id."""
-CUSTOMER, SUBSCRIPTION = "customer", "subscription"
+Ref = tuple[str, str]
+"""What sales have in common: a kind and an id."""
+CUSTOMER, SUBSCRIPTION, EMAIL = "customer", "subscription", "email"
+DENIED = "Denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What bound a customer or subscription: news of an earlier time binds anew, and of two at one time the lower."""
+
+    at: datetime
+    rank: int
+    """0 a checkout, 1 a subscription, 2 a sale."""
+    name: str
+
+    def precedes(self, other: Origin) -> bool:
+        return (self.at, self.rank, self.name) < (other.at, other.rank, other.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,26 @@ class Binding:
     affiliate_id: str
     program_id: str
     code_id: str | None
-    bound_at: datetime
+    origin: Origin
+
+    @property
+    def bound_at(self) -> datetime:
+        return self.origin.at
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A signup with an affiliate's name on it."""
+
+    id: str
+    affiliate_id: str
+    program_id: str
+    since: datetime
 
 
 @dataclass(slots=True)
 class Earning:
-    """A credited sale, as far as reversals need to know it."""
+    """A conversion, as far as reversals and later decisions need to know it."""
 
     conversion_id: str
     affiliate_id: str
@@ -60,17 +79,32 @@ class Earning:
     refunded_at: datetime | None
     sold_at: datetime
     held_until: datetime
-    reversed_minor: dict[str, int]
+    on_hold_minor: int = 0
+    revision: int = 0
+    """Of the decision it rests on."""
+    reversed_minor: dict[str, int] = field(default_factory=dict[str, int])
     """What each reversal takes away, by its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
-    """A sale that nobody has claimed yet: later news of the same sale may name an affiliate."""
+@dataclass(slots=True)
+class Recorded:
+    """A sale with its decision, stored or about to be."""
 
-    sale_id: str
+    id: str
+    sale: Sale
     row: dict[str, Any] | None
     """The row about to be written, while it is not in the store."""
+    outcome: str = ""
+    """`credited`, or why not; empty until it is decided."""
+    decision: dict[str, Any] = field(default_factory=dict[str, Any])
+    revision: int = 0
+    earning: Earning | None = None
+    """Its conversion, also one that was denied."""
+
+    @property
+    def winner(self) -> dict[str, Any] | None:
+        """The claim that won, as it was kept."""
+        return next((c for c in self.decision.get("candidates", ()) if c["won"]), None)
 
 
 @dataclass(slots=True)
@@ -78,20 +112,30 @@ class Known:
     """The working set of one batch."""
 
     organization: OrganizationView
-    earnings: dict[SaleKey, Earning | None]
-    """Every sale of the batch that is recorded; None for one that nobody earned on."""
-    undecided: dict[SaleKey, Undecided]
+    recorded: dict[SaleKey, Recorded]
+    later: list[Recorded]
+    """Stored sales that news of the batch may change, because the news is of an earlier time."""
     sale_of_payment: dict[str, SaleKey]
     payments_of_sale: dict[SaleKey, set[str]]
-    reversals: dict[str, Reversal]
-    reversals_of_payment: dict[str, set[str]]
-    bindings: dict[tuple[str, str], Binding]
+    bindings: dict[Ref, Binding]
     codes_by_promotion: dict[str, AffiliateCodeRow]
     codes: dict[str, AffiliateCodeRow]
-    leads: dict[str, list[LeadRow]]
+    coupons: dict[str, CampaignCouponRow]
+    leads: dict[str, list[Lead]]
+    """By address in lower case, oldest first."""
+    clicks: dict[str, ClickRow]
+    clicks_of_visitor: dict[str, list[ClickRow]]
+    links: dict[str, AffiliateLinkRow]
+    """By every slug they have or had."""
     affiliates: dict[str, AffiliateRow]
     programs: dict[str, ProgramRow]
     paid_times: dict[str, list[datetime]]
+    reversals: dict[str, Reversal] = field(default_factory=dict[str, Reversal])
+    _reversals_of: dict[Ref, set[str]] = field(default_factory=dict[Ref, set[str]])
+    """By payment and by sale."""
+    stored_bindings: set[Ref] = field(default_factory=set[Ref])
+    changed: dict[Ref, datetime] = field(default_factory=dict[Ref, datetime])
+    """Since when the batch changed what is known of a subscription, customer or address."""
 
     def invoice_index(self, subscription_id: str, at: datetime) -> int:
         """How many invoices of the subscription were paid before this time."""
@@ -99,6 +143,21 @@ class Known:
 
     def note_paid(self, subscription_id: str, at: datetime) -> None:
         insort(self.paid_times.setdefault(subscription_id, []), at)
+        self.note_change((SUBSCRIPTION, subscription_id), at)
+
+    def note_change(self, ref: Ref, at: datetime) -> None:
+        self.changed[ref] = min(at, self.changed.get(ref, at))
+
+    def is_touched(self, sale: Sale) -> bool:
+        """Whether the batch brought news of an earlier time that this sale's decision may rest on."""
+        return any(ref in self.changed and self.changed[ref] <= sale.occurred_at for ref in refs_of(sale))
+
+    def note_lead(self, email_key: str, lead: Lead) -> None:
+        """Add a signup, unless the affiliate has one of this address already."""
+        leads = self.leads.setdefault(email_key, [])
+        leads.append(lead)
+        leads.sort(key=lambda lead: (lead.since, lead.id))
+        self.note_change((EMAIL, email_key), lead.since)
 
     def note_payment(self, payment_id: str, key: SaleKey) -> bool:
         """Remember what paid a sale; False when that is known already."""
@@ -111,112 +170,31 @@ class Known:
     def note_reversal(self, reversal: Reversal) -> None:
         self.reversals[reversal.id] = reversal
         for payment_id in reversal.payment_ids:
-            self.reversals_of_payment.setdefault(payment_id, set()).add(reversal.id)
+            self._reversals_of.setdefault(("payment", payment_id), set()).add(reversal.id)
+        if reversal.sale is not None:
+            self._reversals_of.setdefault(reversal.sale, set()).add(reversal.id)
+
+    def sale_of(self, reversal: Reversal) -> SaleKey | None:
+        """The sale that a reversal takes from, when that is known."""
+        if reversal.sale is not None:
+            return (reversal.sale[0].value, reversal.sale[1])
+        return next((self.sale_of_payment[p] for p in reversal.payment_ids if p in self.sale_of_payment), None)
 
     def reversals_of(self, key: SaleKey) -> list[Reversal]:
-        payment_ids = self.payments_of_sale.get(key, ())
-        ids = {i for p in payment_ids for i in self.reversals_of_payment.get(p, ())}
+        payments = (("payment", p) for p in self.payments_of_sale.get(key, ()))
+        ids = {i for ref in (key, *payments) for i in self._reversals_of.get(ref, ())}
         return [self.reversals[i] for i in sorted(ids)]
 
-
-def load(context: Context, facts: Sequence[Fact]) -> Known:
-    """Read what the facts refer to, in a fixed number of queries."""
-    session, organization_id = context.session, context.organization_id
-    sales = [f for f in facts if isinstance(f, Sale)]
-    reversals = [f for f in facts if isinstance(f, Reversal)]
-    started = [f for f in facts if isinstance(f, SubscriptionStarted)]
-
-    payment_ids = {p for s in sales for p in s.payment_ids} | {p for r in reversals for p in r.payment_ids}
-    payment_ids |= {f.payment_id for f in facts if isinstance(f, SaleReference)}
-    sale_of_payment = storage.sales.sales_of_payments(session, organization_id, payment_ids)
-    keys = {(s.source.value, s.source_id) for s in sales} | set(sale_of_payment.values())
-    keys |= {(f.source.value, f.source_id) for f in facts if isinstance(f, SaleReference)}
-    payments = storage.sales.payments_of_sales(session, organization_id, keys)
-    payment_ids |= {p for of_sale in payments.values() for p in of_sale}
-    known_reversals = storage.sales.reversals_of_payments(session, organization_id, payment_ids)
-    known_reversals += storage.sales.reversals_by_ids(session, organization_id, (r.id for r in reversals)).values()
-
-    promotion_codes = {p for f in (*sales, *started) for p in f.promotion_code_ids}
-    codes_by_promotion = storage.codes.by_promotion_codes(session, organization_id, promotion_codes)
-    bindings = _bindings(context, (*sales, *started))
-    leads = storage.leads.by_emails(session, organization_id, {s.customer_email for s in sales if s.customer_email})
-    codes = {row.id: row for row in codes_by_promotion.values()}
-    bound_codes = {b.code_id for b in bindings.values() if b.code_id} - codes.keys()
-    codes |= storage.codes.by_ids(session, organization_id, bound_codes)
-
-    affiliate_ids = {row.affiliate_id for row in codes.values()} | {b.affiliate_id for b in bindings.values()}
-    affiliate_ids |= {lead.affiliate_id for of_email in leads.values() for lead in of_email}
-    affiliates = storage.affiliates.by_ids(session, organization_id, affiliate_ids)
-    program_ids = {row.program_id for row in affiliates.values()}
-    organization = storage.organizations.get(session, organization_id)
-    assert organization is not None
-    known = Known(
-        organization=organization,
-        earnings={},
-        undecided={},
-        sale_of_payment={**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}},
-        payments_of_sale=payments,
-        reversals={},
-        reversals_of_payment={},
-        bindings=bindings,
-        codes_by_promotion=codes_by_promotion,
-        codes=codes,
-        leads=leads,
-        affiliates=affiliates,
-        programs=storage.programs.by_ids(session, organization_id, sorted(program_ids)),
-        paid_times=storage.sales.paid_times(
-            session, organization_id, {s.subscription_id for s in sales if s.subscription_id}
-        ),
-    )
-    for row in known_reversals:
-        known.note_reversal(_reversal(row))
-    _load_earnings(context, known, keys)
-    return known
+    def is_disputed(self, key: SaleKey) -> bool:
+        return any(reversal.status is ReversalStatus.Open for reversal in self.reversals_of(key))
 
 
-def _bindings(context: Context, facts: Iterable[Sale | SubscriptionStarted]) -> dict[tuple[str, str], Binding]:
-    refs = {(SUBSCRIPTION, f.subscription_id) for f in facts if f.subscription_id}
-    refs |= {(CUSTOMER, f.customer_id) for f in facts if f.customer_id}
-    rows = storage.sales.bindings(context.session, context.organization_id, refs)
-    return {key: Binding(b.affiliate_id, b.program_id, b.code_id, b.bound_at) for key, b in rows.items()}
+def key_of(sale: Sale) -> SaleKey:
+    return sale.source.value, sale.source_id
 
 
-def _load_earnings(context: Context, known: Known, keys: set[SaleKey]) -> None:
-    sales = storage.sales.by_keys(context.session, context.organization_id, keys)
-    conversions = storage.sales.conversions_of(context.session, (row.id for row in sales.values()))
-    taken: dict[SaleKey, dict[str, int]] = {}
-    for reversal in known.reversals.values():
-        for payment_id in reversal.payment_ids:
-            if payment_id in known.sale_of_payment:
-                taken.setdefault(known.sale_of_payment[payment_id], {})[reversal.id] = reversal.effective_minor
-    for key, sale in sales.items():
-        if sale.outcome == NO_CLAIM:
-            known.undecided[key] = Undecided(sale.id, None)
-        row = conversions.get(sale.id)
-        known.earnings[key] = row and Earning(
-            conversion_id=row.id,
-            affiliate_id=row.affiliate_id,
-            commission_minor=row.commission_minor,
-            commission_currency=row.commission_currency,
-            gross_minor=sale.gross_minor,
-            remaining_minor=row.remaining_minor,
-            state=row.state,
-            refunded_at=row.refunded_at,
-            sold_at=row.occurred_at,
-            held_until=row.held_until,
-            reversed_minor=taken.get(key, {}),
-        )
-
-
-def _reversal(row: ReversalRow) -> Reversal:
-    return Reversal(
-        id=row.id,
-        kind=ReversalKind(row.kind),
-        event_id=row.event_id,
-        occurred_at=row.occurred_at,
-        currency=row.currency,
-        amount_minor=row.amount_minor,
-        status=ReversalStatus(row.status),
-        payment_intent_id=row.payment_intent_id,
-        charge_id=row.charge_id,
-    )
+def refs_of(sale: Sale) -> list[Ref]:
+    """What ties a sale to others."""
+    refs = [(SUBSCRIPTION, sale.subscription_id), (CUSTOMER, sale.customer_id)]
+    refs.append((EMAIL, sale.customer_email and sale.customer_email.lower()))
+    return [(kind, ref) for kind, ref in refs if ref]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import ConfigDict, SkipValidation
@@ -20,8 +20,11 @@ from rekomi_mcp.domain.sales import (
     SubscriptionStarted,
 )
 from rekomi_mcp.operation import Context, Input, Operation, Output
-from rekomi_mcp.tools.ingest.crediting import bind_subscription, credit
-from rekomi_mcp.tools.ingest.known import Known, load
+from rekomi_mcp.tools.ingest.binding import bind_subscription
+from rekomi_mcp.tools.ingest.coupons import note_code, note_coupon
+from rekomi_mcp.tools.ingest.crediting import credit, credit_again
+from rekomi_mcp.tools.ingest.known import Known, Recorded
+from rekomi_mcp.tools.ingest.loading import load, sale_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse
 from rekomi_mcp.tools.ingest.writes import Writes
 
@@ -51,16 +54,44 @@ def _ingest(context: Context, request: IngestInput) -> IngestOutput:
 def apply_facts(context: Context, facts: Sequence[Fact]) -> None:
     """Bring the books to what these facts say, in the caller's transaction. A fact that is known changes nothing."""
     known, writes = load(context, facts), Writes()
-    for fact in sorted(facts, key=_order):
-        _apply(context, known, writes, fact)
-    writes.flush(context)
+    for step in sorted((*facts, *known.later), key=_order):
+        if isinstance(step, Recorded):
+            credit_again(context, known, writes, step)
+        else:
+            _apply(context, known, writes, step)
+    writes.flush(context, known.stored_bindings)
 
 
-def _order(fact: Fact) -> tuple[int, float, str]:
-    """What payments belong to comes first, then everything by time; within a second, sales come before reversals."""
-    if isinstance(fact, SaleReference):
-        return 0, 0.0, fact.payment_id
-    return 1 if not isinstance(fact, Reversal) else 2, fact.occurred_at.timestamp(), fact.event_id
+def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
+    """Decide the sales again that nobody could claim when these codes were nobody's; answers how many carried one."""
+    rows = storage.sales.with_codes(context.session, context.organization_id, promotion_code_ids)
+    if rows:
+        apply_facts(context, [sale_of(row) for row in rows])
+    return len(rows)
+
+
+def _order(step: Fact | Recorded) -> tuple[int, float, int, str]:
+    """What payments belong to comes first, then everything by time, and what was taken back at last.
+
+    What happened within one second has an order too, so that the news may come in any.
+    """
+    match step:
+        case SaleReference():
+            return 0, 0.0, 0, step.payment_id
+        case Reversal():
+            return 2, step.occurred_at.timestamp(), 0, step.event_id
+        case Sale():
+            return 1, step.occurred_at.timestamp(), 2, _name(step)
+        case Recorded():
+            return 1, step.sale.occurred_at.timestamp(), 2, _name(step.sale)
+        case SubscriptionStarted():
+            return 1, step.occurred_at.timestamp(), 0 if step.at_checkout else 1, step.subscription_id
+        case _:
+            return 1, step.occurred_at.timestamp(), 3, step.event_id
+
+
+def _name(sale: Sale) -> str:
+    return f"{sale.source.value}:{sale.source_id}"
 
 
 def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
@@ -75,8 +106,10 @@ def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
             writes.ended_subscriptions.append({"subscription_id": fact.subscription_id, "at": fact.occurred_at})
         case SaleReference():
             link_payment(context, known, writes, fact.payment_id, (fact.source.value, fact.source_id))
-        case CodeChanged() | CouponDeleted():
-            pass
+        case CodeChanged():
+            note_code(context, known, fact)
+        case CouponDeleted():
+            note_coupon(context, known, fact)
 
 
 INGEST_STRIPE_EVENTS = Operation(

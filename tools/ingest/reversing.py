@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from rekomi_mcp.domain.ledger import EntryKind, reversal_steps
-from rekomi_mcp.domain.sales import Reversal, ReversalStatus
+from rekomi_mcp.domain.ledger import NOT_PAYABLE, EntryKind, reversal_steps
+from rekomi_mcp.domain.sales import Reversal, ReversalKind
 from rekomi_mcp.operation import Context
-from rekomi_mcp.tools.ingest.known import Known, SaleKey
+from rekomi_mcp.tools.ingest.known import DENIED, Earning, Known, SaleKey
 from rekomi_mcp.tools.ingest.writes import Writes
 
-_RANK = {ReversalStatus.Pending: 0, ReversalStatus.Succeeded: 1, ReversalStatus.Failed: 2}
-"""A reversal only moves up: late news of an earlier stage changes nothing."""
+Cause = tuple[str, str, str]
 
 
 class ReversalNote(BaseModel):
@@ -24,13 +23,13 @@ class ReversalNote(BaseModel):
 
 
 def reverse(context: Context, known: Known, writes: Writes, fact: Reversal) -> None:
-    """Take notice of a refund, and settle its sale when the sale is known."""
+    """Take notice of a refund, dispute or credit note, and settle its sale when the sale is known."""
     before = known.reversals.get(fact.id)
-    if before is not None and _RANK[fact.status] <= _RANK[before.status]:
+    if before is not None and not fact.supersedes(before):
         return
     known.note_reversal(fact)
     writes.reversal(context, fact, is_new=before is None)
-    key = next((known.sale_of_payment[p] for p in fact.payment_ids if p in known.sale_of_payment), None)
+    key = known.sale_of(fact)
     if key is not None:
         _settle(context, known, writes, key, fact)
 
@@ -50,37 +49,79 @@ def settle_all(context: Context, known: Known, writes: Writes, key: SaleKey) -> 
 
 def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, reversal: Reversal) -> None:
     """Bring the sale's commission to where this reversal leaves it."""
-    earning = known.earnings.get(key)
-    if earning is None:
+    recorded = known.recorded.get(key)
+    earning = recorded.earning if recorded is not None else None
+    if earning is None or earning.state == DENIED:
         return
+    cause = (reversal.kind.value, reversal.id, _state_of(reversal))
     steps = reversal_steps(earning.commission_minor, earning.gross_minor, earning.reversed_minor, [reversal])
     earning.reversed_minor[reversal.id] = reversal.effective_minor
     for step in steps:
         earning.remaining_minor = step.remaining_minor
-        restored = step.kind is EntryKind.Restoration
         writes.entry(
             context,
             earning,
             kind=step.kind,
             amount_minor=step.amount_minor,
-            cause=(reversal.kind.value, reversal.id, reversal.status.value),
+            cause=cause,
             cause_amount_minor=reversal.amount_minor,
             occurred_at=reversal.occurred_at,
         )
-        context.changed(
-            "conversion",
-            earning.conversion_id,
-            after=ReversalNote(
-                reversal=reversal.id,
-                status=reversal.status.value,
-                amountCents=step.amount_minor,
-                remainingCommissionCents=step.remaining_minor,
-            ),
-            action="conversion.restored" if restored else "conversion.reversed",
-        )
+        restored = step.kind is EntryKind.Restoration
+        action = "conversion.restored" if restored else "conversion.reversed"
+        _note(context, earning, reversal, step.amount_minor, action)
     whole = sum(earning.reversed_minor.values()) >= earning.gross_minor > 0
     if whole and earning.state == "Open":
         earning.state, earning.refunded_at = "Refunded", reversal.occurred_at
     elif not whole and earning.state == "Refunded":
         earning.state, earning.refunded_at = "Open", None
-    writes.settle(earning)
+    held = hold(context, writes, earning, earning.remaining_minor if known.is_disputed(key) else 0, reversal, cause)
+    if steps or held:
+        writes.settle(earning)
+
+
+def hold(
+    context: Context, writes: Writes, earning: Earning, wanted_minor: int, reversal: Reversal, cause: Cause
+) -> bool:
+    """Have exactly this much of the commission not payable; False when that is so already."""
+    moved = wanted_minor - earning.on_hold_minor
+    if moved == 0:
+        return False
+    kind = EntryKind.Hold if moved > 0 else EntryKind.Release
+    for amount, available_at, side in ((-moved, earning.held_until, "payable"), (moved, NOT_PAYABLE, "held")):
+        writes.entry(
+            context,
+            earning,
+            kind=kind,
+            amount_minor=amount,
+            cause=(cause[0], cause[1], f"{cause[2]}:{side}"),
+            cause_amount_minor=reversal.amount_minor,
+            occurred_at=reversal.occurred_at,
+            available_at=available_at,
+        )
+    earning.on_hold_minor = wanted_minor
+    _note(context, earning, reversal, 0, "conversion.held" if moved > 0 else "conversion.released")
+    return True
+
+
+def _state_of(reversal: Reversal) -> str:
+    """What became of it. A dispute may come to the same end twice, by way of an appeal."""
+    if reversal.kind is ReversalKind.Dispute and reversal.told_at is not None:
+        return f"{reversal.status.value}@{int(reversal.told_at.timestamp())}"
+    return f"{reversal.status.value}" + (
+        f"@{reversal.amount_minor}" if reversal.kind is ReversalKind.CreditNote else ""
+    )
+
+
+def _note(context: Context, earning: Earning, reversal: Reversal, amount_minor: int, action: str) -> None:
+    context.changed(
+        "conversion",
+        earning.conversion_id,
+        after=ReversalNote(
+            reversal=reversal.id,
+            status=reversal.status.value,
+            amountCents=amount_minor,
+            remainingCommissionCents=earning.remaining_minor,
+        ),
+        action=action,
+    )

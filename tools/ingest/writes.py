@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from rekomi_mcp.domain.ledger import EntryKind
 from rekomi_mcp.domain.sales import Reversal
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.known import Earning, SaleKey
+from rekomi_mcp.tools.ingest.known import Earning, Recorded, Ref, SaleKey
 
 RowValues = dict[str, Any]
 
@@ -20,22 +20,67 @@ def _rows() -> list[RowValues]:
     return []
 
 
+def _by_id() -> dict[str, RowValues]:
+    return {}
+
+
 @dataclass(slots=True)
 class Writes:
-    """Rows by table, keyed by column name."""
+    """Rows by table, keyed by column name; where the last change of a batch counts, by id."""
 
     sales: list[RowValues] = field(default_factory=_rows)
-    redecided: list[RowValues] = field(default_factory=_rows)
+    redecided: dict[str, RowValues] = field(default_factory=_by_id)
+    sale_codes: list[RowValues] = field(default_factory=_rows)
     payments: list[RowValues] = field(default_factory=_rows)
-    bindings: list[RowValues] = field(default_factory=_rows)
+    bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
     leads: list[RowValues] = field(default_factory=_rows)
-    conversions: list[RowValues] = field(default_factory=_rows)
+    conversions: dict[str, RowValues] = field(default_factory=_by_id)
+    """New ones."""
+    recredited: dict[str, RowValues] = field(default_factory=_by_id)
+    settled: dict[str, RowValues] = field(default_factory=_by_id)
     entries: list[RowValues] = field(default_factory=_rows)
-    new_reversals: list[RowValues] = field(default_factory=_rows)
-    changed_reversals: list[RowValues] = field(default_factory=_rows)
-    settled: dict[str, RowValues] = field(default_factory=dict[str, RowValues])
-    """Conversions whose remaining commission changed, by id; the last change of a batch counts."""
+    new_reversals: dict[str, RowValues] = field(default_factory=_by_id)
+    changed_reversals: dict[str, RowValues] = field(default_factory=_by_id)
+
+    def sale(self, context: Context, recorded: Recorded) -> None:
+        """The sale with its decision: a row of its own, or a new decision on the one that is there."""
+        sale = recorded.sale
+        decided: RowValues = {
+            "outcome": recorded.outcome,
+            "decision": recorded.decision,
+            "revision": recorded.revision,
+            "referral": asdict(sale.referral) if sale.referral is not None else None,
+            "customer_id": sale.customer_id,
+            "customer_email": sale.customer_email,
+            "email_key": sale.customer_email and sale.customer_email.lower(),
+        }
+        if recorded.row is not None:
+            recorded.row.update(decided)
+            return
+        self.redecided[recorded.id] = {"key_id": recorded.id, **_new(decided)}
+
+    def new_sale(self, context: Context, recorded: Recorded) -> None:
+        sale = recorded.sale
+        recorded.row = {
+            "id": recorded.id,
+            "organization_id": context.organization_id,
+            "source": sale.source.value,
+            "source_id": sale.source_id,
+            "event_id": sale.event_id,
+            "currency": sale.currency,
+            "net_minor": sale.net_minor,
+            "gross_minor": sale.gross_minor,
+            "subscription_id": sale.subscription_id,
+            "occurred_at": sale.occurred_at,
+            "recorded_at": context.now,
+        }
+        self.sales.append(recorded.row)
+
+    def sale_code(self, context: Context, promotion_code_id: str, sale_id: str) -> None:
+        self.sale_codes.append(
+            {"organization_id": context.organization_id, "promotion_code_id": promotion_code_id, "sale_id": sale_id}
+        )
 
     def payment(self, context: Context, payment_id: str, key: SaleKey) -> None:
         self.payments.append(
@@ -57,8 +102,10 @@ class Writes:
         cause: tuple[str, str, str],
         cause_amount_minor: int,
         occurred_at: datetime,
+        available_at: datetime | None = None,
     ) -> None:
         """A ledger entry. `cause` is what happened: its kind, its id and what became of it."""
+        again = f"#{earning.revision}" if earning.revision else ""
         self.entries.append(
             {
                 "id": new_id(),
@@ -70,9 +117,9 @@ class Writes:
                 "currency": earning.commission_currency,
                 "cause": cause[0],
                 "cause_id": cause[1],
-                "cause_state": cause[2],
+                "cause_state": cause[2] + again,
                 "cause_amount_minor": cause_amount_minor,
-                "available_at": earning.held_until,
+                "available_at": available_at or earning.held_until,
                 "sold_at": earning.sold_at,
                 "occurred_at": occurred_at,
                 "recorded_at": context.now,
@@ -80,51 +127,88 @@ class Writes:
         )
 
     def reversal(self, context: Context, fact: Reversal, *, is_new: bool) -> None:
-        if not is_new:
-            self.changed_reversals.append(
-                {
-                    "reversal_id": fact.id,
-                    "amount": fact.amount_minor,
-                    "new_status": fact.status.value,
-                    "new_event_id": fact.event_id,
-                }
-            )
-            return
-        self.new_reversals.append(
-            {
+        standing: RowValues = {
+            "event_id": fact.event_id,
+            "amount_minor": fact.amount_minor,
+            "status": fact.status.value,
+            "told_at": fact.told_at,
+        }
+        if fact.id in self.new_reversals:
+            self.new_reversals[fact.id].update(standing)
+        elif not is_new:
+            self.changed_reversals[fact.id] = {"reversal_id": fact.id, **_new(standing)}
+        else:
+            self.new_reversals[fact.id] = {
                 "organization_id": context.organization_id,
                 "id": fact.id,
                 "kind": fact.kind.value,
-                "event_id": fact.event_id,
                 "payment_intent_id": fact.payment_intent_id,
                 "charge_id": fact.charge_id,
+                "sale_source": fact.sale[0].value if fact.sale else None,
+                "sale_source_id": fact.sale[1] if fact.sale else None,
                 "currency": fact.currency,
-                "amount_minor": fact.amount_minor,
-                "status": fact.status.value,
                 "occurred_at": fact.occurred_at,
                 "recorded_at": context.now,
+                **standing,
             }
-        )
 
     def settle(self, earning: Earning) -> None:
-        self.settled[earning.conversion_id] = {
-            "conversion_id": earning.conversion_id,
-            "remaining": earning.remaining_minor,
-            "new_state": earning.state,
-            "refunded": earning.refunded_at,
+        """What is left of a conversion."""
+        left: RowValues = {
+            "remaining_minor": earning.remaining_minor,
+            "state": earning.state,
+            "refunded_at": earning.refunded_at,
+            "on_hold_minor": earning.on_hold_minor,
         }
+        if earning.conversion_id in self.conversions:
+            self.conversions[earning.conversion_id].update(left)
+        elif earning.conversion_id in self.recredited:
+            self.recredited[earning.conversion_id].update(_new(left))
+        else:
+            self.settled[earning.conversion_id] = {"key_id": earning.conversion_id, **_new(left)}
 
-    def flush(self, context: Context) -> None:
+    def conversion(self, context: Context, earning: Earning, values: RowValues, fixed: RowValues, is_new: bool) -> None:
+        """A conversion on its terms: `values` are those that a later decision may change, `fixed` never change."""
+        if earning.conversion_id in self.conversions:
+            self.conversions[earning.conversion_id].update(values)
+        elif is_new:
+            self.conversions[earning.conversion_id] = {
+                "id": earning.conversion_id,
+                "organization_id": context.organization_id,
+                **fixed,
+                **values,
+            }
+        else:
+            self.settled.pop(earning.conversion_id, None)
+            self.recredited[earning.conversion_id] = {"key_id": earning.conversion_id, **_new(values)}
+
+    def flush(self, context: Context, stored_bindings: set[Ref]) -> None:
         session, sales, tables = context.session, storage.sales, storage.tables
         add_missing = storage.rows.add_missing
         sales.add(session, tables.SaleRow, self.sales)
-        sales.redecide(session, self.redecided)
+        sales.redecide(session, list(self.redecided.values()))
+        add_missing(session, tables.SaleCodeRow, self.sale_codes)
         add_missing(session, tables.SalePaymentRow, self.payments)
-        add_missing(session, tables.BindingRow, self.bindings)
+        add_missing(
+            session, tables.BindingRow, [row for ref, row in self.bindings.items() if ref not in stored_bindings]
+        )
+        moved = [_rebound(row) for ref, row in self.bindings.items() if ref in stored_bindings]
+        sales.rebind(session, context.organization_id, moved)
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
         add_missing(session, tables.LeadRow, self.leads)
-        sales.add(session, tables.ConversionRow, self.conversions)
+        sales.add(session, tables.ConversionRow, list(self.conversions.values()))
+        sales.recredit(session, list(self.recredited.values()))
         sales.add(session, tables.LedgerEntryRow, self.entries)
-        sales.add(session, tables.ReversalRow, self.new_reversals)
-        sales.update_reversals(session, context.organization_id, self.changed_reversals)
+        sales.add(session, tables.ReversalRow, list(self.new_reversals.values()))
+        sales.update_reversals(session, context.organization_id, list(self.changed_reversals.values()))
         sales.update_conversions(session, list(self.settled.values()))
+
+
+def _new(values: RowValues) -> RowValues:
+    """As an update takes them: a parameter must not be named as its column."""
+    return {f"new_{name}": value for name, value in values.items()}
+
+
+def _rebound(row: RowValues) -> RowValues:
+    changed = {name: value for name, value in row.items() if name not in ("organization_id", "kind", "ref")}
+    return {"old_kind": row["kind"], "old_ref": row["ref"], **_new(changed)}

@@ -61,6 +61,7 @@ def upgrade() -> None:
     _make_click()
     _make_signing_secret()
     _make_sale_code()
+    op.execute("UPDATE conversion SET method = 'customer' WHERE method = 'metadata_or_customer'")
     op.execute("UPDATE sale SET email_key = lower(customer_email) WHERE customer_email IS NOT NULL")
     op.execute(
         "INSERT INTO link_slug (slug, organization_id, link_id, created_at) "

@@ -1,0 +1,177 @@
+"""Who has a claim on a sale: everything that may speak for an affiliate, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rekomi_mcp.domain.attribution import Candidate, Evidence
+from rekomi_mcp.domain.sales import Referral, Sale, SubscriptionStarted
+from rekomi_mcp.tools.ingest.known import CUSTOMER, SUBSCRIPTION, Known, Origin
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.tables import ClickRow
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""A click or a signup is timed by our clock and a sale by Stripe's."""
+MOST_CLICKS = 20
+"""Of one visitor, in a decision that is kept."""
+BY_SLUG = MOST_CLICKS
+"""A link that is named without a click stands behind every click."""
+
+
+def claims_on_sale(known: Known, sale: Sale, origin: Origin, decided_for: str | None) -> Iterator[Candidate]:
+    """The claims on a sale.
+
+    Args:
+        origin: the sale's own name as an origin: what it bound itself says nothing about it.
+        decided_for: the affiliate it was credited to before. What has happened to them since takes nothing back.
+    """
+    if sale.referral is not None:
+        yield from _named(known, sale.referral, decided_for)
+    if sale.subscription_id is not None:
+        yield from _bound(known, Evidence.Subscription, (SUBSCRIPTION, sale.subscription_id), origin, decided_for)
+    yield from _codes(known, sale.promotion_code_ids, decided_for)
+    if sale.referral is not None:
+        yield from _clicks(known, sale.referral, sale.occurred_at, decided_for)
+    if sale.customer_id is not None:
+        yield from _bound(known, Evidence.Customer, (CUSTOMER, sale.customer_id), origin, decided_for)
+    if sale.customer_email is not None:
+        yield from _leads(known, sale.customer_email.lower(), sale.occurred_at, decided_for)
+
+
+def claims_on_subscription(known: Known, fact: SubscriptionStarted) -> Iterator[Candidate]:
+    """The claims on a subscription before any money: codes and clicks only."""
+    yield from _codes(known, fact.promotion_code_ids, None)
+    if fact.referral is not None:
+        yield from _clicks(known, fact.referral, fact.occurred_at, None)
+
+
+def _named(known: Known, referral: Referral, decided_for: str | None) -> Iterator[Candidate]:
+    affiliate = known.affiliates.get(referral.affiliate_id or "")
+    if affiliate is not None:
+        yield Candidate(
+            Evidence.Named,
+            affiliate.id,
+            affiliate.program_id,
+            affiliate.id,
+            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, decided_for),
+        )
+    code = known.codes.get(referral.code_id or "")
+    if code is not None:
+        yield Candidate(
+            Evidence.Code,
+            code.affiliate_id,
+            code.program_id,
+            code.code,
+            code_id=code.id,
+            overrides_clicks=known.coupons[code.campaign_coupon_id].overrides_click_attribution,
+            obstacle=_obstacle(known, code.affiliate_id, code.program_id, decided_for),
+        )
+
+
+def _codes(known: Known, promotion_code_ids: Sequence[str], decided_for: str | None) -> Iterator[Candidate]:
+    for position, promotion_code_id in enumerate(promotion_code_ids):
+        row = known.codes_by_promotion.get(promotion_code_id)
+        if row is not None:
+            yield Candidate(
+                Evidence.Code,
+                row.affiliate_id,
+                row.program_id,
+                promotion_code_id,
+                code_id=row.id,
+                position=position,
+                overrides_clicks=known.coupons[row.campaign_coupon_id].overrides_click_attribution,
+                obstacle=_obstacle(known, row.affiliate_id, row.program_id, decided_for),
+            )
+
+
+def _bound(
+    known: Known, evidence: Evidence, ref: tuple[str, str], origin: Origin, decided_for: str | None
+) -> Iterator[Candidate]:
+    binding = known.bindings.get(ref)
+    if binding is not None and binding.origin.precedes(origin):
+        yield Candidate(
+            evidence,
+            binding.affiliate_id,
+            binding.program_id,
+            ref[1],
+            since=binding.bound_at,
+            code_id=binding.code_id,
+            obstacle=_obstacle(known, binding.affiliate_id, binding.program_id, decided_for),
+        )
+
+
+def _leads(known: Known, email_key: str, at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+    for position, lead in enumerate(known.leads.get(email_key, ())):
+        if lead.since <= at + CLOCKS_DIFFER:
+            yield Candidate(
+                Evidence.Lead,
+                lead.affiliate_id,
+                lead.program_id,
+                lead.id,
+                since=lead.since,
+                position=position,
+                obstacle=_obstacle(known, lead.affiliate_id, lead.program_id, decided_for),
+            )
+
+
+def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+    """The clicks of the visitor who bought, in the order of the program's attribution model; or the link that is named."""
+    click = known.clicks.get(referral.click_id or "")
+    if click is not None:
+        yield from _visits(known, known.clicks_of_visitor.get(click.visitor_id, ()), at, decided_for)
+    link = known.links.get(referral.slug or "")
+    if click is None and link is not None:
+        affiliate = known.affiliates[link.affiliate_id]
+        yield Candidate(
+            Evidence.Click,
+            affiliate.id,
+            affiliate.program_id,
+            referral.slug or link.slug,
+            position=BY_SLUG,
+            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, decided_for),
+        )
+
+
+def _visits(known: Known, clicks: Sequence[ClickRow], at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+    """One claim an affiliate: the click that speaks best for them."""
+    before = [click for click in clicks if click.occurred_at <= at + CLOCKS_DIFFER]
+    in_window = [click for click in before if at - click.occurred_at <= _window(known, click)]
+    newest = known.programs[(in_window or before)[-1].program_id] if before else None
+    if newest is not None and newest.attribution_model == "LastTouch":
+        before, in_window = before[::-1], in_window[::-1]
+    shown: set[str] = set()
+    for click in (*in_window, *before):
+        if click.affiliate_id in shown or len(shown) == MOST_CLICKS:
+            continue
+        expired = None if click in in_window else "window_expired"
+        yield Candidate(
+            Evidence.Click,
+            click.affiliate_id,
+            click.program_id,
+            click.id,
+            since=click.occurred_at,
+            click_id=click.id,
+            position=len(shown),
+            obstacle=expired or _obstacle(known, click.affiliate_id, click.program_id, decided_for),
+        )
+        shown.add(click.affiliate_id)
+
+
+def _window(known: Known, click: ClickRow) -> timedelta:
+    return timedelta(days=known.programs[click.program_id].cookie_window_days)
+
+
+def _obstacle(known: Known, affiliate_id: str, program_id: str, decided_for: str | None) -> str | None:
+    """Why this affiliate cannot earn now."""
+    if affiliate_id == decided_for:
+        return None
+    status = known.affiliates[affiliate_id].status
+    if status != "Approved":
+        return f"affiliate_{status.lower()}"
+    program = known.programs[program_id]
+    if program.archived_at is not None:
+        return "program_archived"
+    return None if program.is_active else "program_inactive"

@@ -1,0 +1,294 @@
+"""Read what the facts of a batch refer to, in a fixed number of queries; more only when news comes late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.sales import (
+    CodeChanged,
+    CouponDeleted,
+    Fact,
+    Referral,
+    Reversal,
+    ReversalKind,
+    ReversalStatus,
+    Sale,
+    SaleReference,
+    SaleSource,
+    SubscriptionStarted,
+)
+from rekomi_mcp.operation import Context
+from rekomi_mcp.tools.ingest.known import (
+    CUSTOMER,
+    SUBSCRIPTION,
+    Binding,
+    Earning,
+    Known,
+    Lead,
+    Origin,
+    Recorded,
+    Ref,
+    SaleKey,
+    key_of,
+    refs_of,
+)
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.tables import (
+        AffiliateLinkRow,
+        BindingRow,
+        ClickRow,
+        ConversionRow,
+        LeadRow,
+        ReversalRow,
+        SaleRow,
+    )
+
+LONGEST_WINDOW = timedelta(days=366)
+"""No program counts a click for longer."""
+
+
+def load(context: Context, facts: Sequence[Fact]) -> Known:
+    """The working set of these facts."""
+    session, organization_id = context.session, context.organization_id
+    sales = [f for f in facts if isinstance(f, Sale)]
+    reversals = [f for f in facts if isinstance(f, Reversal)]
+    started = [f for f in facts if isinstance(f, SubscriptionStarted)]
+    references = [f for f in facts if isinstance(f, SaleReference)]
+
+    payment_ids = {p for f in (*sales, *reversals) for p in f.payment_ids} | {f.payment_id for f in references}
+    sale_of_payment = storage.sales.sales_of_payments(session, organization_id, payment_ids)
+    told = {key_of(sale) for sale in sales}
+    keys = told | set(sale_of_payment.values()) | {(f.source.value, f.source_id) for f in references}
+    keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
+    rows = storage.sales.by_keys(session, organization_id, keys)
+    later = _later(context, sales, started)
+    rows |= later
+    keys |= later.keys()
+    payments = storage.sales.payments_of_sales(session, organization_id, keys)
+    recorded = _recorded(context, rows)
+
+    deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
+    known = _claims(context, facts, deciding, started)
+    known.recorded, known.later = recorded, [recorded[key] for key in later]
+    known.sale_of_payment = {**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}}
+    known.payments_of_sale = payments
+    _load_reversals(context, known, keys, payment_ids, reversals)
+    return known
+
+
+def sale_of(row: SaleRow) -> Sale:
+    """A stored sale as it was told. What paid it is kept apart, and its customer's name not at all."""
+    referral = Referral(**row.referral) if row.referral else None
+    return Sale(
+        source=SaleSource(row.source),
+        source_id=row.source_id,
+        event_id=row.event_id,
+        occurred_at=row.occurred_at,
+        currency=row.currency,
+        net_minor=row.net_minor,
+        gross_minor=row.gross_minor,
+        customer_id=row.customer_id,
+        customer_email=row.customer_email,
+        subscription_id=row.subscription_id,
+        promotion_code_ids=tuple(row.decision["promotionCodeIds"]),
+        referral=referral,
+    )
+
+
+def _later(context: Context, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]) -> dict[SaleKey, SaleRow]:
+    """Stored sales at or after the time of the news that share a subscription, customer or address with it.
+
+    In the order of time there are none. Else what they share with others is followed too, until nothing new is found.
+    """
+    wanted: dict[Ref, datetime] = {}
+    for fact in sales:
+        _want(wanted, refs_of(fact), fact.occurred_at)
+    for fact in started:
+        refs = [(SUBSCRIPTION, fact.subscription_id), *([(CUSTOMER, fact.customer_id)] if fact.customer_id else [])]
+        _want(wanted, refs, fact.occurred_at)
+    found: dict[SaleKey, SaleRow] = {}
+    seen: dict[Ref, datetime] = {}
+    while new := {ref: at for ref, at in wanted.items() if ref not in seen or at < seen[ref]}:
+        seen |= new
+        wanted = {}
+        for row in storage.sales.since(context.session, context.organization_id, new):
+            found[row.source, row.source_id] = row
+            _want(wanted, refs_of(sale_of(row)), row.occurred_at)
+    told = {key_of(sale) for sale in sales}
+    return {key: row for key, row in found.items() if key not in told or _is_after_news(row, sales, started)}
+
+
+def _want(wanted: dict[Ref, datetime], refs: Iterable[Ref], at: datetime) -> None:
+    for ref in refs:
+        wanted[ref] = min(at, wanted.get(ref, at))
+
+
+def _is_after_news(row: SaleRow, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]) -> bool:
+    """False for a sale that is only told again."""
+    return any(f.occurred_at <= row.occurred_at for f in started) or any(
+        f.occurred_at <= row.occurred_at and (f.source, f.source_id) != (row.source, row.source_id) for f in sales
+    )
+
+
+def _recorded(context: Context, rows: Mapping[SaleKey, SaleRow]) -> dict[SaleKey, Recorded]:
+    conversions = storage.sales.conversions_of(context.session, (row.id for row in rows.values()))
+    return {
+        key: Recorded(
+            id=row.id,
+            sale=sale_of(row),
+            row=None,
+            outcome=row.outcome,
+            decision=row.decision,
+            revision=row.revision,
+            earning=_earning(conversions.get(row.id), row),
+        )
+        for key, row in rows.items()
+    }
+
+
+def _earning(row: ConversionRow | None, sale: SaleRow) -> Earning | None:
+    return row and Earning(
+        conversion_id=row.id,
+        affiliate_id=row.affiliate_id,
+        commission_minor=row.commission_minor,
+        commission_currency=row.commission_currency,
+        gross_minor=sale.gross_minor,
+        remaining_minor=row.remaining_minor,
+        state=row.state,
+        refunded_at=row.refunded_at,
+        sold_at=row.occurred_at,
+        held_until=row.held_until,
+        on_hold_minor=row.on_hold_minor,
+        revision=sale.revision,
+    )
+
+
+def _claims(
+    context: Context, facts: Sequence[Fact], sales: Sequence[Sale], started: Sequence[SubscriptionStarted]
+) -> Known:
+    """Everything that may speak for an affiliate on these sales and subscriptions."""
+    session, organization_id = context.session, context.organization_id
+    promotion_codes = {p for f in (*sales, *started) for p in f.promotion_code_ids}
+    promotion_codes |= {f.promotion_code_id for f in facts if isinstance(f, CodeChanged)}
+    codes_by_promotion = storage.codes.by_promotion_codes(session, organization_id, promotion_codes)
+    rows = _binding_rows(context, sales, started)
+    emails = {s.customer_email for s in sales if s.customer_email}
+    leads = storage.leads.by_emails(session, organization_id, emails)
+    codes = {row.id: row for row in codes_by_promotion.values()}
+    referrals = [f.referral for f in (*sales, *started) if f.referral is not None]
+    other_codes = {b.code_id for b in rows.values() if b.code_id} | {r.code_id for r in referrals if r.code_id}
+    codes |= storage.codes.by_ids(session, organization_id, other_codes - codes.keys())
+    coupon_ids = {row.campaign_coupon_id for row in codes.values()}
+    visits = _visits(context, referrals, [f.occurred_at for f in (*sales, *started)])
+
+    affiliate_ids = {row.affiliate_id for row in (*codes.values(), *rows.values(), *visits.links.values())}
+    affiliate_ids |= {lead.affiliate_id for of_email in leads.values() for lead in of_email}
+    affiliate_ids |= {click.affiliate_id for of_visitor in visits.of_visitor.values() for click in of_visitor}
+    affiliate_ids |= {r.affiliate_id for r in referrals if r.affiliate_id}
+    affiliates = storage.affiliates.by_ids(session, organization_id, affiliate_ids)
+    program_ids = {row.program_id for row in affiliates.values()}
+    organization = storage.organizations.get(session, organization_id)
+    assert organization is not None
+    deleted = [f.coupon_id for f in facts if isinstance(f, CouponDeleted)]
+    coupons = storage.campaign_coupons.by_ids(session, organization_id, coupon_ids)
+    coupons |= storage.campaign_coupons.by_stripe_ids(session, organization_id, deleted)
+    subscriptions = {s.subscription_id for s in sales if s.subscription_id}
+    return Known(
+        organization=organization,
+        recorded={},
+        later=[],
+        sale_of_payment={},
+        payments_of_sale={},
+        bindings={ref: _binding(row) for ref, row in rows.items()},
+        stored_bindings=set(rows),
+        codes_by_promotion=codes_by_promotion,
+        codes=codes,
+        coupons=coupons,
+        leads={email: [_lead(row) for row in of_email] for email, of_email in leads.items()},
+        clicks=visits.clicks,
+        clicks_of_visitor=visits.of_visitor,
+        links=visits.links,
+        affiliates=affiliates,
+        programs=storage.programs.by_ids(session, organization_id, sorted(program_ids)),
+        paid_times=storage.sales.paid_times(session, organization_id, subscriptions),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Visits:
+    clicks: dict[str, ClickRow]
+    of_visitor: dict[str, list[ClickRow]]
+    links: dict[str, AffiliateLinkRow]
+
+
+def _visits(context: Context, referrals: Sequence[Referral], times: Sequence[datetime]) -> _Visits:
+    """The clicks and links that sales refer to, with the other clicks of the same visitors."""
+    session, organization_id = context.session, context.organization_id
+    clicks = storage.clicks.by_ids(session, organization_id, (r.click_id for r in referrals if r.click_id))
+    visitors = {click.visitor_id for click in clicks.values()}
+    since = min(times, default=context.now) - LONGEST_WINDOW
+    return _Visits(
+        clicks,
+        storage.clicks.of_visitors(session, organization_id, visitors, since),
+        storage.links.by_slugs(session, organization_id, (r.slug for r in referrals if r.slug)),
+    )
+
+
+def _binding_rows(
+    context: Context, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]
+) -> dict[Ref, BindingRow]:
+    refs = {(SUBSCRIPTION, f.subscription_id) for f in (*sales, *started) if f.subscription_id}
+    refs |= {(CUSTOMER, f.customer_id) for f in (*sales, *started) if f.customer_id}
+    return storage.sales.bindings(context.session, context.organization_id, refs)
+
+
+RANKS = {"checkout": 0, "subscription": 1, "sale": 2}
+"""By the first word of a stored origin."""
+
+
+def _binding(row: BindingRow) -> Binding:
+    origin = row.origin or "sale:"
+    rank = RANKS[origin.partition(":")[0]]
+    return Binding(row.affiliate_id, row.program_id, row.code_id, Origin(row.bound_at, rank, origin))
+
+
+def _lead(row: LeadRow) -> Lead:
+    return Lead(row.id, row.affiliate_id, row.program_id, row.created_at)
+
+
+def _load_reversals(
+    context: Context, known: Known, keys: set[SaleKey], payment_ids: set[str], facts: Sequence[Reversal]
+) -> None:
+    """What was taken back of these sales so far, and what it takes from each."""
+    session, organization_id = context.session, context.organization_id
+    payment_ids |= known.sale_of_payment.keys()
+    rows = storage.sales.reversals_of_payments(session, organization_id, payment_ids)
+    rows += storage.sales.reversals_of_sales(session, organization_id, keys)
+    rows += storage.sales.reversals_by_ids(session, organization_id, (r.id for r in facts)).values()
+    for row in rows:
+        known.note_reversal(_reversal(row))
+    for key, recorded in known.recorded.items():
+        if recorded.earning is not None and recorded.earning.state != "Denied":
+            recorded.earning.reversed_minor = {r.id: r.effective_minor for r in known.reversals_of(key)}
+
+
+def _reversal(row: ReversalRow) -> Reversal:
+    sale = (SaleSource(row.sale_source), row.sale_source_id) if row.sale_source and row.sale_source_id else None
+    return Reversal(
+        id=row.id,
+        kind=ReversalKind(row.kind),
+        event_id=row.event_id,
+        occurred_at=row.occurred_at,
+        currency=row.currency,
+        amount_minor=row.amount_minor,
+        status=ReversalStatus(row.status),
+        payment_intent_id=row.payment_intent_id,
+        charge_id=row.charge_id,
+        told_at=row.told_at,
+        sale=sale,
+    )
