@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
-from rekomi_mcp.operation import Site
 from rekomi_mcp.gateways.vault import KeyVault
+from rekomi_mcp.operation import Site
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter

@@ -115,15 +115,15 @@ def http_config(http_app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 def build_http_app(app: App) -> Starlette:
     """The ASGI application. Its lifespan runs the background work, and on the sandbox links the sandbox's webhook."""
+    from rekomi_mcp.transports.brand_pages import build_brand_pages, is_for_pages
     from rekomi_mcp.transports.browsers import BrowserGuard, OwnNames
     from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
     from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
     from rekomi_mcp.transports.openapi import describe_api
-    from rekomi_mcp.transports.redirects import build_redirects
-    from rekomi_mcp.transports.brand_pages import build_brand_pages, is_for_pages
-    from rekomi_mcp.transports.visitors import Reception
     from rekomi_mcp.transports.postback import build_postback_route
+    from rekomi_mcp.transports.redirects import build_redirects
     from rekomi_mcp.transports.tracking import build_tracking_routes
+    from rekomi_mcp.transports.visitors import Reception
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
     settings, sandbox = app.settings, app.settings.mode == "sandbox"

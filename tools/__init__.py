@@ -22,13 +22,13 @@ from rekomi_mcp.tools.affiliates import (
 )
 from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
 from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
-from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.campaign_coupons import (
     ARCHIVE_CAMPAIGN_COUPON,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
 )
+from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
@@ -38,10 +38,10 @@ from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, W
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
 from rekomi_mcp.tools.postbacks import RECORD_POSTBACK
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
-from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 from rekomi_mcp.tools.server_refunds import RECORD_REFUND
 from rekomi_mcp.tools.server_sales import RECORD_SALE
 from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
+from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(
     WHOAMI,
