@@ -91,6 +91,8 @@ def arguments_of(name: str, world: World) -> list[dict[str, Any]]:
             {"code": "SARAH20"},
         ],
         "list_affiliates": [{}, {"programId": acme.program}, {"status": "Approved"}],
+        "list_links": [{}, {"affiliateId": acme.affiliate}],
+        "list_clicks": [{}, {"affiliateId": acme.affiliate}, {"programId": acme.program, "groupBy": "link"}],
         "list_affiliate_codes": [{}, {"affiliateId": acme.affiliate}, {"code": "SARAH20"}],
         "list_leads": [{}, {"affiliateId": acme.affiliate}],
         "list_audit_log": [{}, {"action": "program.created"}, {"entityType": "program"}],
