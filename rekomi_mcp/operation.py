@@ -263,10 +263,16 @@ class Operation(Generic[In, Out]):
 AnyOperation = Operation[Any, Any]
 
 
+ALL = "all"
+"""Stands for every toolset."""
+
+
 class Catalogue:
     """Every operation, by name; no two share a name or a route. A part of them may be all that is exposed."""
 
-    def __init__(self, *operations: AnyOperation) -> None:
+    def __init__(self, *operations: AnyOperation, unlisted: frozenset[str] = frozenset()) -> None:
+        """`unlisted` are toolsets that are listed only when they are asked for: a list of tools costs every talk."""
+        self._unlisted = unlisted
         self._toolsets: frozenset[str] | None = None
         self._read_only = False
         self._by_name = {operation.name: operation for operation in operations}
@@ -278,17 +284,19 @@ class Catalogue:
         return iter(self._by_name.values())
 
     def narrowed(self, toolsets: frozenset[str] | None, read_only: bool) -> Catalogue:
-        """The same operations, of which only these toolsets, or only the reads, are exposed.
+        """The same operations, of which only these toolsets (or `all`), or only the reads, are exposed.
 
         Raises:
             ValueError: no operation is in a toolset of this name.
         """
         known = sorted({operation.toolset for operation in self if operation.exposed})
-        for name in sorted((toolsets or frozenset()) - set(known)):
+        for name in sorted((toolsets or frozenset()) - {*known, ALL}):
             close = get_close_matches(name, known, n=1)
             advice = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
             raise ValueError(f"there is no toolset {name!r}. {advice}")
-        narrowed = Catalogue(*self)
+        if toolsets is not None and ALL in toolsets:
+            toolsets = frozenset(known)
+        narrowed = Catalogue(*self, unlisted=self._unlisted)
         narrowed._toolsets, narrowed._read_only = toolsets, read_only
         return narrowed
 
@@ -300,6 +308,12 @@ class Catalogue:
     def exposed(self) -> Iterator[AnyOperation]:
         """The operations that tools and routes offer."""
         return filter(self.exposes, self)
+
+    def listed(self) -> Iterator[AnyOperation]:
+        """Those that are listed as tools. The others can be called all the same by whoever knows them."""
+        if self._toolsets is not None:
+            return self.exposed()
+        return (operation for operation in self.exposed() if operation.toolset not in self._unlisted)
 
     def get(self, name: str) -> AnyOperation | None:
         return self._by_name.get(name)

@@ -48,7 +48,8 @@ class Settings(BaseModel):
     )
     organization: str | None = Field(default=None, description="Slug of the organization the local owner works in.")
     toolsets: str | None = Field(
-        default=None, description="Toolsets to offer as MCP tools, separated by commas; all of them when unset."
+        default=None,
+        description="Toolsets to offer as MCP tools, separated by commas, or `all`; when unset, those of daily use.",
     )
     read_only: bool = Field(default=False, description="Offer only what changes nothing, as tools and over HTTP.")
     host: str = Field(default="127.0.0.1", description="Address the HTTP server listens on.")

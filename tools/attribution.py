@@ -36,6 +36,7 @@ _WHY_NOBODY = {
     "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
     "allowSelfPurchases would let it earn.",
     "window_expired": "The click was older than the program's cookieWindowDays.",
+    "coupon_archived": "The campaign coupon of the code was archived here before.",
     "program_archived": "The program is archived.",
     "program_inactive": "The program is switched off.",
 }

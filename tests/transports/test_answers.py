@@ -107,6 +107,15 @@ async def test_a_read_only_server_has_no_writes_at_any_door(app: App, world: Wor
     assert {operation.name for operation in chosen.catalogue.exposed()} == reads
 
 
+async def test_by_default_the_tools_of_daily_use_are_listed_and_every_tool_can_be_called(app: App) -> None:
+    listed = {operation.name for operation in app.tools.listed()}
+    assert {"create_campaign_coupon", "mint_affiliate_code", "list_conversions", "run_payout_preview"} <= listed
+    unlisted = {operation.toolset for operation in app.tools.exposed() if operation.name not in listed}
+    assert unlisted == {"links", "server", "tracking"}
+    chosen = App(app.settings.model_copy(update={"toolsets": "all"}))
+    assert list(chosen.tools.listed()) == list(CATALOGUE.exposed())
+
+
 def test_a_misspelt_toolset_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"REKOMI_TOOLSETS: there is no toolset 'cupons'\. Did you mean coupons\?"):
         App(Settings(data_dir=tmp_path, toolsets="cupons,sales"))

@@ -31,7 +31,7 @@ from tests.test_every_operation import good
 
 pytestmark = pytest.mark.anyio
 
-EXPOSED = list(CATALOGUE.exposed())
+EXPOSED = list(CATALOGUE.listed())
 every_tool = pytest.mark.parametrize("operation", EXPOSED, ids=lambda operation: operation.name)
 
 
