@@ -50,6 +50,7 @@ GOOD: dict[str, Callable[[Brand], dict[str, Any]]] = {
     "set_attribution_params": lambda b: {"custom": "my_aff"},
     "create_campaign_coupon": lambda b: {"programId": b.program, "name": "Summer", "discountValue": 15},
     "list_campaign_coupons": lambda b: {"programId": b.program},
+    "update_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon, "name": "Spring"},
     "archive_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon},
     "mint_affiliate_code": lambda b: {"affiliateId": b.affiliate, "code": "NEW-CODE"},
     "list_adoptable_codes": lambda b: {},

@@ -96,5 +96,5 @@ CATALOGUE = Catalogue(
     INGEST_STRIPE_EVENTS,
     RECORD_CLICKS,
     RECORD_SIGNUP,
-    unlisted=frozenset({"links", "server", "tracking", "website"}),
+    unlisted=frozenset({"links", "server", "website"}),
 )

@@ -31,6 +31,7 @@ NEEDS = {
         (
             "create_campaign_coupon",
             "list_campaign_coupons",
+            "update_campaign_coupon",
             "archive_campaign_coupon",
             "mint_affiliate_code",
             "list_adoptable_codes",
@@ -55,6 +56,7 @@ WRITES = {
     "rename_link",
     "set_attribution_params",
     "create_campaign_coupon",
+    "update_campaign_coupon",
     "archive_campaign_coupon",
     "mint_affiliate_code",
     "adopt_promotion_code",

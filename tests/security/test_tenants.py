@@ -47,7 +47,7 @@ FILTERS: dict[str, Callable[[Brand], Any]] = {
 PLAIN = set(
     """name description termsUrl defaultCommissionType defaultCommissionValue defaultCommissionCurrency
     defaultCommissionModel cookieWindowDays recurringMonths recurringDelayInvoices attributionModel autoApprove isActive
-    customDomain networkVisibility isPubliclyDiscoverable includeArchived includeInactive take cursor status fullName
+    customDomain networkVisibility websiteUrl allowSelfPurchases isPubliclyDiscoverable includeArchived includeInactive take cursor status fullName
     customCommissionType customCommissionValue customCommissionCurrency clearCustomCommission customAlias tags notes
     reason discountType discountValue discountCurrency duration durationInMonths maxRedemptionsPerCode expiresAt
     amountCents grossAmountCents currency customerId customerEmail subscriptionId occurredAt refundId
