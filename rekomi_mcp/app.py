@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
+from rekomi_mcp.gateways.vault import KeyVault
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
@@ -61,6 +62,10 @@ class App:
                 clock=self.clock,
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
+                vault=KeyVault(
+                    self.settings.secret_key.get_secret_value() if self.settings.secret_key else None,
+                    self.settings.secret_key_file,
+                ),
             )
         )
 

@@ -17,9 +17,9 @@ MAX_CHARACTERS: Final = 50_000
 
 _SECRETS: Final = (
     # Tokens of ours, Stripe's keys and signing secrets: the prefix says which kind it was.
-    (re.compile(r"((?:rk_mcp|[rs]k_live|[rs]k_test)_|whsec_)[A-Za-z0-9_-]{8,}"), r"\1…"),
+    (re.compile(r"((?:rk_mcp|[rs]k_live|[rs]k_test|rks)_|whsec_)[A-Za-z0-9_-]{8,}"), r"\1…"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{4,}"), r"\1 …"),
-    (re.compile(r"\b(v[01]=)[0-9A-Fa-f]{16,}"), r"\1…"),
+    (re.compile(r"\b((?:v[01]|sig)=)[0-9A-Fa-f]{16,}"), r"\1…"),
     (re.compile(r"(\w://)[^\s/@]{1,500}@"), r"\1…@"),
     # An e-mail address keeps its first character and its host, which is enough to find it again.
     (re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@((?:[\w-]{1,63}\.)+[\w-]{2,63})"), r"\1…@\2"),

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -79,9 +79,25 @@ class Change:
     organization_id: str | None
 
 
+class Vault(Protocol):
+    """Seals texts that the server must be able to read again, with the deployment's own key."""
+
+    def seal(self, text: str, place: str) -> str:
+        """The text, encrypted; it opens only for the same place.
+
+        Raises:
+            SecretKeyRequired: the deployment has no key.
+        """
+        ...
+
+    def unseal(self, sealed: str, place: str) -> str | None:
+        """The text; None when it was sealed with another key, for another place, or by nobody."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler may touch: its own organization's rows, the clock, and nothing else. Made only by the pipeline."""
+    """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
 
     session: Session
     caller: Caller
@@ -89,6 +105,7 @@ class Context:
     mode: str
     """`sandbox`, `test` or `live`: what kind of money this is."""
     catalogue: Catalogue
+    vault: Vault
     changes: list[Change] = field(default_factory=list[Change])
 
     @property

@@ -119,6 +119,8 @@ def build_http_app(app: App) -> Starlette:
     from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
     from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
     from rekomi_mcp.transports.openapi import describe_api
+    from rekomi_mcp.transports.postback import build_postback_route
+    from rekomi_mcp.transports.tracking import build_tracking_routes
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
     settings, sandbox = app.settings, app.settings.mode == "sandbox"
@@ -150,6 +152,8 @@ def build_http_app(app: App) -> Starlette:
             ),
             Route("/openapi.json", openapi),
             Route("/healthz", healthz),
+            *build_tracking_routes(app.catalogue, app.pipeline),
+            *build_postback_route(app.catalogue, app.pipeline),
             *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
         middleware=[Middleware(BrowserGuard, names=OwnNames.of(settings), exempt=frozenset({PATH, "/healthz"}))],

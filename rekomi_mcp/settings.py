@@ -39,6 +39,10 @@ class Settings(BaseModel):
         description="Signing secrets of the webhook endpoint, separated by commas; webhooks are off unset.",
     )
     stripe_timeout_seconds: float = Field(default=20.0, gt=0, le=80, description="How long Stripe may take to answer.")
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Key that seals signing secrets, at least 32 characters; a file beside the SQLite store when unset.",
+    )
     token: SecretStr | None = Field(
         default=None, description="rk_mcp_ token for stdio; the local owner of the data folder when unset."
     )
@@ -91,6 +95,13 @@ class Settings(BaseModel):
             raise ValueError("must be a token that begins with rk_mcp_; see `rekomi-mcp token create`")
         return value
 
+    @field_validator("secret_key")
+    @classmethod
+    def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters; `openssl rand -base64 32` makes a good one")
+        return value
+
     @model_validator(mode="after")
     def _live_money_goes_to_stripe_only(self) -> Settings:
         if self.mode == "live" and self.stripe_api_base is not None:
@@ -115,6 +126,11 @@ class Settings(BaseModel):
         """The SQLite file, when the store is one."""
         scheme, _, path = self.store_url.partition(":///")
         return Path(unquote(path.partition("?")[0])) if scheme == "sqlite" else None
+
+    @property
+    def secret_key_file(self) -> Path | None:
+        """Where the key that seals signing secrets is kept when it is no setting; None for a store that is no file."""
+        return self.sqlite_path.parent / "secret.key" if self.sqlite_path is not None else None
 
     @property
     def sandbox_path(self) -> Path:

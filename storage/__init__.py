@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import programs as programs
     from rekomi_mcp.storage import rows as rows
     from rekomi_mcp.storage import sales as sales
+    from rekomi_mcp.storage import server_sales as server_sales
+    from rekomi_mcp.storage import signing_secrets as signing_secrets
     from rekomi_mcp.storage import tables as tables
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
     """affiliates audit campaign_coupons clicks codes conversions idempotency identity inbox leads ledger links
-    organizations outbound pages programs rows sales tables tokens""".split()
+    organizations outbound pages programs rows sales server_sales signing_secrets tables tokens""".split()
 )
 
 

@@ -72,7 +72,7 @@ def get(session: Session, organization_id: str, sale_id: str) -> SaleRow | None:
 def by_source_id(session: Session, organization_id: str, source_id: str) -> SaleRow | None:
     query = select(SaleRow).where(
         SaleRow.organization_id == organization_id,
-        col(SaleRow.source).in_(("invoice", "checkout_session")),
+        col(SaleRow.source).in_(("invoice", "checkout_session", "server")),
         SaleRow.source_id == source_id,
     )
     return session.exec(query).first()

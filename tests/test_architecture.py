@@ -31,6 +31,7 @@ ONLY_HERE = {
     "stripe": ("rekomi_mcp.gateways.stripe",),
     "mcp": ("rekomi_mcp.transports", "rekomi_mcp.serving", "rekomi_mcp.demo"),
     "alembic": ("rekomi_mcp.storage",),
+    "cryptography": ("rekomi_mcp.gateways.vault",),
     "sqlmodel": ("rekomi_mcp.storage", "rekomi_mcp.operation", "rekomi_mcp.pipeline"),
 }
 """Packages that only these parts of ours may know. (The operation and the pipeline name the session they hand on; the

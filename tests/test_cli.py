@@ -258,6 +258,22 @@ def test_a_token_is_printed_once_and_kept_nowhere(brand: Cli, database: Path, ki
     assert random_part[:8] not in everything_stored(database)
 
 
+def test_a_signing_secret_is_printed_once_and_ends_when_it_is_revoked(brand: Cli, database: Path) -> None:
+    made = brand("secret", "create", "--name", "web shop")
+    assert made.status == 0, made.err
+    secret, described = made.out.splitlines()
+    found = re.search(r"id (\S+) revokes it", described)
+    assert secret.startswith("rks_") and found is not None
+    listed = brand("secret", "list").out
+    assert found[1] in listed and "web shop" in listed and f"{secret[:8]}…" in listed
+    assert secret not in listed + everything_stored(database)
+    revoked = brand("secret", "revoke", found[1])
+    assert revoked.out.startswith("Revoked rks_")
+    assert "revoked" in brand("secret", "list").out
+    assert brand("secret", "revoke", found[1]).status == 1
+    assert brand("secret", "list", "--organization", "nobody").status == 1
+
+
 def test_a_token_is_as_narrow_as_it_was_asked_for(brand: Cli) -> None:
     a_token(brand, "mcp", "--read-only", "--role", "Viewer", "--expires-in-days", "7")
     [row] = brand("token", "list").out.splitlines()

@@ -51,6 +51,19 @@ GOOD: dict[str, Callable[[Brand], dict[str, Any]]] = {
     "deactivate_affiliate_code": lambda b: {"affiliateId": b.affiliate, "codeId": b.code},
     "record_lead": lambda b: {"affiliateId": b.affiliate, "programId": b.program, "email": "kim@example.com"},
     "list_leads": lambda b: {"affiliateId": b.affiliate, "programId": b.program},
+    "record_sale": lambda b: {
+        "externalEventId": "order-1",
+        "affiliateId": b.affiliate,
+        "programId": b.program,
+        "amountCents": 4900,
+        "currency": "USD",
+    },
+    "record_refund": lambda b: {
+        "externalEventId": "order-9",
+        "refundId": "refund-1",
+        "amountCents": 100,
+        "currency": "USD",
+    },
     "list_conversions": lambda b: {"affiliateId": b.affiliate, "programId": b.program},
     "get_conversion": lambda b: {"conversionId": b.conversion},
     "explain_attribution": lambda b: {"conversionId": b.conversion},
@@ -311,6 +324,6 @@ async def test_a_repeated_key_with_other_arguments_is_a_conflict(
     assert (await call(operation, arguments, secret, key="friday")).code == "ok"
     name = "fullName" if operation.name == "update_affiliate" else "name"
     if name not in operation.input.model_json_schema()["properties"]:
-        name = next(n for n in arguments if n in FOREIGN)
+        name = next((n for n in arguments if n in FOREIGN), "refundId")
     reply = await call(operation, arguments | {name: "Another"}, secret, key="friday")
     assert reply.code == "idempotency_conflict"

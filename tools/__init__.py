@@ -34,7 +34,11 @@ from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
+from rekomi_mcp.tools.postbacks import RECORD_POSTBACK
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
+from rekomi_mcp.tools.server_refunds import RECORD_REFUND
+from rekomi_mcp.tools.server_sales import RECORD_SALE
+from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -62,6 +66,8 @@ CATALOGUE = Catalogue(
     DEACTIVATE_AFFILIATE_CODE,
     RECORD_LEAD,
     LIST_LEADS,
+    RECORD_SALE,
+    RECORD_REFUND,
     LIST_CONVERSIONS,
     GET_CONVERSION,
     EXPLAIN_ATTRIBUTION,
@@ -73,5 +79,9 @@ CATALOGUE = Catalogue(
     CREATE_TOKEN,
     LIST_TOKENS,
     REVOKE_TOKEN,
+    CREATE_SIGNING_SECRET,
+    LIST_SIGNING_SECRETS,
+    REVOKE_SIGNING_SECRET,
+    RECORD_POSTBACK,
     INGEST_STRIPE_EVENTS,
 )

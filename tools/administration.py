@@ -43,7 +43,7 @@ TimeZone = Annotated[str, AfterValidator(_zone)]
 StripeAccountId = Annotated[str, StringConstraints(pattern=r"^(self|none|acct_[A-Za-z0-9]{8,})$")]
 
 
-def _organization(context: Context, slug: str) -> OrganizationRow:
+def organization_by_slug(context: Context, slug: str) -> OrganizationRow:
     row = storage.organizations.by_slug(context.session, slug)
     if row is None:
         raise NotFound("No organization has this slug. See `rekomi-mcp org list`.", field="organization")
@@ -121,7 +121,7 @@ class UpdateOrganizationInput(Input):
 
 
 def _update_organization(context: Context, request: UpdateOrganizationInput) -> OrganizationDetail:
-    row = _organization(context, request.organization)
+    row = organization_by_slug(context, request.organization)
     before = _present(row)
     if request.plan is not None:
         row.plan_tier = request.plan
@@ -193,7 +193,7 @@ class CreateTokenInput(Input):
 
 
 def _create_token(context: Context, request: CreateTokenInput) -> NewTokenOutput:
-    organization = _organization(context, request.organization)
+    organization = organization_by_slug(context, request.organization)
     kind = TokenKind[request.kind]
     active = storage.tokens.count_active(context.session, organization.id, kind, context.now)
     if kind is TokenKind.MCP and active >= MAX_ACTIVE_MCP_TOKENS:
@@ -229,7 +229,7 @@ class TokenList(Output):
 
 
 def _list_tokens(context: Context, request: ListTokensInput) -> TokenList:
-    organization = _organization(context, request.organization)
+    organization = organization_by_slug(context, request.organization)
     return TokenList(
         items=[_present_token(row) for row in storage.tokens.of_organization(context.session, organization.id)]
     )

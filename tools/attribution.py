@@ -89,7 +89,7 @@ class ExplanationOutput(Output):
 class ExplainInput(Input):
     conversion_id: Id | None = Field(default=None, description="A credited sale, from list_conversions.")
     source_id: StripeId | None = Field(
-        default=None, description="Any sale: its Stripe invoice (in_…) or session (cs_…)."
+        default=None, description="Any sale: its Stripe invoice (in_…) or session (cs_…), or your own id."
     )
 
 
@@ -178,6 +178,12 @@ def _terms(kept: dict[str, Any] | None) -> TermsOutput | None:
     )
 
 
+def why_nobody(outcome: str) -> str:
+    """What a sale's outcome means, when it is not that somebody was credited."""
+    status = outcome.removeprefix("affiliate_")
+    return _WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
+
+
 def _words(
     sale: SaleRow,
     conversion: ConversionRow | None,
@@ -187,9 +193,7 @@ def _words(
 ) -> str:
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     if conversion is None or winner is None or terms is None:
-        status = sale.outcome.removeprefix("affiliate_")
-        why = _WHY_NOBODY.get(sale.outcome) or f"The affiliate with the claim was {status} and could not earn."
-        return f"Nobody earned on this sale of {paid}. {why}"
+        return f"Nobody earned on this sale of {paid}. {why_nobody(sale.outcome)}"
     earned = display(conversion.commission_minor, conversion.commission_currency)
     text = (
         f"{names[winner['affiliateId']]} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "

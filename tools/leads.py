@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field, StringConstraints
 
@@ -16,7 +16,7 @@ from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import Email, Id, ListInput, ListOutput, Name, OwnId
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import AffiliateRow, LeadRow
+    from rekomi_mcp.storage.tables import AffiliateCodeRow, AffiliateRow, LeadRow
 
 
 class LeadOutput(Output):
@@ -26,7 +26,7 @@ class LeadOutput(Output):
     program_id: str
     email: str
     name: str | None = Field(default=None, description="As the customer wrote it.")
-    source: Literal["Api", "Stripe"]
+    source: Literal["Api", "Stripe", "Browser", "Server"]
     external_event_id: str | None = None
     created_at: datetime
 
@@ -60,7 +60,7 @@ class RecordLeadInput(Input):
 
 
 def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
-    affiliate = _affiliate(context, request)
+    affiliate = named_affiliate(context, request)
     if request.program_id is not None and request.program_id != affiliate.program_id:
         raise NotFound("This program has no such affiliate.", field="programId")
     lookups.require_approved(affiliate, field="affiliateId")
@@ -72,7 +72,7 @@ def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
         email=request.email,
         email_key=request.email.lower(),
         name=request.name,
-        source="Api",
+        source="Server" if context.caller.signed else "Api",
         external_event_id=request.external_event_id,
         created_at=context.now,
     )
@@ -84,7 +84,18 @@ def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
     return answer
 
 
-def _affiliate(context: Context, request: RecordLeadInput) -> AffiliateRow:
+class NamesAffiliate(Protocol):
+    """Arguments that name an affiliate."""
+
+    @property
+    def affiliate_id(self) -> str | None: ...
+    @property
+    def affiliate_slug(self) -> str | None: ...
+    @property
+    def code(self) -> str | None: ...
+
+
+def named_affiliate(context: Context, request: NamesAffiliate) -> AffiliateRow:
     given = [name for name in ("affiliate_id", "affiliate_slug", "code") if getattr(request, name) is not None]
     if len(given) != 1:
         raise InvalidInput(
@@ -99,10 +110,15 @@ def _affiliate(context: Context, request: RecordLeadInput) -> AffiliateRow:
         if link is None:
             raise NotFound("No affiliate link has this slug. See list_links.", field="affiliateSlug")
         return lookups.affiliate(context, link.affiliate_id)
-    row = storage.codes.live_by_text(session, organization_id, codes.normalise(request.code or ""))
+    return lookups.affiliate(context, live_code(context, request.code or "").affiliate_id)
+
+
+def live_code(context: Context, text: str) -> AffiliateCodeRow:
+    """The live code of a text, in any case."""
+    row = storage.codes.live_by_text(context.session, context.organization_id, codes.normalise(text))
     if row is None:
         raise NotFound("No live code has this text. See list_affiliate_codes.", field="code")
-    return lookups.affiliate(context, row.affiliate_id)
+    return row
 
 
 def _known(context: Context, request: RecordLeadInput, affiliate: AffiliateRow) -> LeadRow | None:

@@ -20,6 +20,7 @@ from rekomi_mcp.tools.affiliate_codes import CodeOutput, code_by_id, present_man
 from rekomi_mcp.tools.campaign_coupons import GROWTH, discount_of
 from rekomi_mcp.tools.custom_rates import custom_rate, require_pair
 from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Currency, Flag, Id, Moment, Number, Redemptions
+from rekomi_mcp.tools.ingest import reconsider
 
 if TYPE_CHECKING:
     from rekomi_mcp.gateways.stripe import StripeAccount
@@ -222,6 +223,8 @@ def _confirm(context: Context, ticket: MintTicket, made: MadeCode) -> CodeOutput
     context.session.flush()
     [answer] = present_many(context, [row])
     context.changed("affiliate_code", row.id, after=answer)
+    # It may have been redeemed while only Stripe knew of it: between the call and a crash's end.
+    reconsider(context, [made.promotion_code_id])
     return answer
 
 

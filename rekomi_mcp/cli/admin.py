@@ -1,4 +1,4 @@
-"""`rekomi-mcp org` and `rekomi-mcp token`."""
+"""`rekomi-mcp org`, `rekomi-mcp token` and `rekomi-mcp secret`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from rekomi_mcp.domain.errors import InvalidInput, NotFound
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.tools import (
     CREATE_ORGANIZATION,
+    CREATE_SIGNING_SECRET,
     CREATE_TOKEN,
     LIST_ORGANIZATIONS,
+    LIST_SIGNING_SECRETS,
     LIST_TOKENS,
+    REVOKE_SIGNING_SECRET,
     REVOKE_TOKEN,
     UPDATE_ORGANIZATION,
 )
@@ -121,5 +124,35 @@ def list_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def revoke_token(settings: Settings, arguments: argparse.Namespace) -> int:
     row = with_app(settings, lambda app: operate(app, REVOKE_TOKEN, {"tokenId": arguments.token_id}))
+    print(f"Revoked {row['hint']} ({row['name']}).")
+    return 0
+
+
+def create_secret(settings: Settings, arguments: argparse.Namespace) -> int:
+    async def work(app: App) -> dict[str, Any]:
+        wanted = {
+            "organization": await _slug(app, arguments.organization),
+            "name": arguments.name or "signing secret",
+        }
+        return await operate(app, CREATE_SIGNING_SECRET, wanted)
+
+    made = with_app(settings, work)
+    print(made["secret"])
+    print(f"Signs calls of your server; see docs/tracking.md. It is not shown again; id {made['id']} revokes it.")
+    return 0
+
+
+def list_secrets(settings: Settings, arguments: argparse.Namespace) -> int:
+    async def work(app: App) -> dict[str, Any]:
+        return await operate(app, LIST_SIGNING_SECRETS, {"organization": await _slug(app, arguments.organization)})
+
+    for row in with_app(settings, work)["items"]:
+        state = f"revoked {row['revokedAt']}" if row["revokedAt"] else f"made {row['createdAt']}"
+        print(f"{row['id']}  {row['hint']:12} {state}  {row['name']}")
+    return 0
+
+
+def revoke_secret(settings: Settings, arguments: argparse.Namespace) -> int:
+    row = with_app(settings, lambda app: operate(app, REVOKE_SIGNING_SECRET, {"secretId": arguments.secret_id}))
     print(f"Revoked {row['hint']} ({row['name']}).")
     return 0

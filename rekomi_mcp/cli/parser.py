@@ -22,6 +22,7 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     _setup(commands)
     _organizations(commands)
     _tokens(commands)
+    _secrets(commands)
     _sandbox(commands)
     return parser
 
@@ -105,6 +106,17 @@ def _tokens(commands: Any) -> None:
     listing.add_argument("--organization", metavar="SLUG")
     revoke = _command(group, "revoke", "admin:revoke_token", "end a token at once")
     revoke.add_argument("token_id", metavar="ID")
+
+
+def _secrets(commands: Any) -> None:
+    group = commands.add_parser("secret", help="secrets that sign a server's calls").add_subparsers(required=True)
+    create = _command(group, "create", "admin:create_secret", "create a signing secret; its text is shown once")
+    create.add_argument("--organization", metavar="SLUG", help="when the data folder holds several")
+    create.add_argument("--name", default="", help="what it is for")
+    listing = _command(group, "list", "admin:list_secrets", "list signing secrets, without their text")
+    listing.add_argument("--organization", metavar="SLUG")
+    revoke = _command(group, "revoke", "admin:revoke_secret", "end a signing secret at once")
+    revoke.add_argument("secret_id", metavar="ID")
 
 
 def _sandbox(commands: Any) -> None:

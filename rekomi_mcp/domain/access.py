@@ -64,6 +64,25 @@ class BearerToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """What a seller's server signed with HMAC-SHA256, and when."""
+
+    unix: int
+    mac_hex: str
+    signed: bytes
+    """The very bytes: `<unix>.<raw body>`, or the canonical query string of a postback, which holds the time too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A call of a seller's server, signed with one of its organization's secrets."""
+
+    sender: BearerToken | str
+    """A token; or the organization's slug, where the signature alone says who is calling."""
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
 class LocalOwner:
     """The person who can read the data folder: stdio without a token, and the command line."""
 
@@ -83,7 +102,7 @@ class System:
     organization_id: str
 
 
-Credential = BearerToken | LocalOwner | Operator | System
+Credential = BearerToken | SignedCall | LocalOwner | Operator | System
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +154,15 @@ class Caller:
 
     actor: ActorType
     actor_id: str | None
-    """The token's id; None for the local owner, the operator and the server itself."""
+    """The token's id, or the signing secret's when that alone says who is calling; None for the local owner, the operator
+    and the server itself."""
     organization_id: str
     scope: Scope
     role: Role
     standing: Standing
     token_expires_at: datetime | None = None
+    signed: bool = False
+    """True for a call that a seller's server signed."""
 
 
 def scope_or_role_refusal(caller: Caller, scope: Scope, role: Role) -> Refusal | None:

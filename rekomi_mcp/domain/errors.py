@@ -10,6 +10,10 @@ Refusal
 ├── InvalidSignature         400 invalid_signature
 ├── StripeRefused            400 stripe_refused
 ├── Unauthenticated          401 unauthorized
+│   ├── NoSigningSecret      401 no_signing_secret
+│   ├── SignatureMismatch    401 signature_mismatch
+│   ├── SignatureRequired    401 signature_required
+│   ├── SignatureStale       401 signature_stale
 │   ├── TokenExpired         401 token_expired
 │   └── TokenRevoked         401 token_revoked
 ├── PlanTierRequired         402 plan_tier_required
@@ -26,6 +30,7 @@ Refusal
 │   ├── CouponArchived          409 coupon_archived
 │   ├── IdempotencyConflict     409 idempotency_conflict
 │   ├── ProgramArchived         409 program_archived
+│   ├── SecretKeyRequired       409 secret_key_required
 │   ├── SlugAlreadyTaken        409 slug_already_taken
 │   ├── StatusConflict          409 status_conflict
 │   ├── StripeNotConnected      409 stripe_not_connected
@@ -119,6 +124,30 @@ class TokenRevoked(Unauthenticated):
     code = "token_revoked"
 
 
+class SignatureRequired(Unauthenticated):
+    """The call must be signed, and its signature is missing or not written as one."""
+
+    code = "signature_required"
+
+
+class SignatureStale(Unauthenticated):
+    """It was signed more than 300 seconds before or after the server's time."""
+
+    code = "signature_stale"
+
+
+class SignatureMismatch(Unauthenticated):
+    """No live signing secret of the organization makes this signature of what arrived."""
+
+    code = "signature_mismatch"
+
+
+class NoSigningSecret(Unauthenticated):
+    """The organization has no signing secret that this server can read."""
+
+    code = "no_signing_secret"
+
+
 class PlanTierRequired(Refusal):
     """The organization's plan or subscription does not include this."""
 
@@ -201,6 +230,12 @@ class ProgramArchived(Conflict):
     """The program has ended."""
 
     code = "program_archived"
+
+
+class SecretKeyRequired(Conflict):
+    """The server has no key to seal signing secrets with."""
+
+    code = "secret_key_required"
 
 
 class SlugAlreadyTaken(Conflict):

@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.domain.access import Caller, scope_or_role_refusal
+from rekomi_mcp.domain.access import Caller, Credential, SignedCall, scope_or_role_refusal
 from rekomi_mcp.domain.errors import RateLimited, Refusal
 from rekomi_mcp.domain.quota import Quota
-from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input
+from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Vault
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.arguments import parse_arguments
 from rekomi_mcp.pipeline.calls import Call, Origin
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
+from rekomi_mcp.pipeline.signatures import identify_signed
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -37,6 +38,7 @@ class Deployment:
     mode: str
     """`sandbox`, `test` or `live`."""
     rate_limiter: RateLimiter
+    vault: Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,23 @@ class Gatekeeper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
+    @contextmanager
+    def looking(self, credential: Credential) -> Generator[Session]:
+        """A session in which to find out who is calling: a token takes one statement, a signature several."""
+        store = self._deployment.open_store()
+        with store.reading() if isinstance(credential, SignedCall) else store.glancing() as session:
+            yield session
+
     def admit(self, session: Session, call: Call) -> Admission:
         """identify -> rate limit"""
         now = self._deployment.clock()
-        caller = storage.identity.identify(session, call.credential, now)
+        caller = self.identify(session, call.credential, now)
         return Admission(caller, now, self._deployment.rate_limiter.admit(caller))
+
+    def identify(self, session: Session, credential: Credential, now: datetime) -> Caller:
+        if isinstance(credential, SignedCall):
+            return identify_signed(session, credential, self._deployment.vault, now)
+        return storage.identity.identify(session, credential, now)
 
     def check(self, admission: Admission, call: Call) -> Input:
         """scope -> role -> plan -> validate"""
@@ -71,7 +85,9 @@ class Gatekeeper:
 
     def context(self, session: Session, admission: Admission) -> Context:
         deployment = self._deployment
-        return Context(session, admission.caller, admission.now, deployment.mode, deployment.catalogue)
+        return Context(
+            session, admission.caller, admission.now, deployment.mode, deployment.catalogue, deployment.vault
+        )
 
     @contextmanager
     def writing(self, admission: Admission) -> Generator[Context]:

@@ -71,13 +71,13 @@ class Pipeline:
         return await to_thread.run_sync(work, limiter=self._threads)
 
     def _identify(self, credential: Credential) -> Caller:
-        with self._deployment.open_store().glancing() as session:
-            return storage.identity.identify(session, credential, self._deployment.clock())
+        with self._gatekeeper.looking(credential) as session:
+            return self._gatekeeper.identify(session, credential, self._deployment.clock())
 
     def _read(self, call: Call) -> Answer:
         store = self._deployment.open_store()
         if call.operation.asks_nothing:
-            with store.glancing() as session:
+            with self._gatekeeper.looking(call.credential) as session:
                 admission = self._gatekeeper.admit(session, call)
             return self._answer(session, admission, call)
         with store.reading() as session:
@@ -99,7 +99,7 @@ class Pipeline:
         handler = call.operation.handler
         assert handler is not None
         gatekeeper = self._gatekeeper
-        with self._deployment.open_store().glancing() as session:
+        with gatekeeper.looking(call.credential) as session:
             admission = gatekeeper.admit(session, call)
         try:
             request = gatekeeper.check(admission, call)

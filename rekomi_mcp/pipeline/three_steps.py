@@ -99,7 +99,7 @@ class ThreeStepRunner:
 
     def _prepare(self, call: Call) -> OpenCall | Answer:
         gatekeeper = self._gatekeeper
-        with self._deployment.open_store().glancing() as session:
+        with gatekeeper.looking(call.credential) as session:
             admission = gatekeeper.admit(session, call)
         actor = trail.actor_of(admission.caller, call.origin)
         try:

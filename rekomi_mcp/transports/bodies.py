@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -56,7 +57,7 @@ async def arguments_of(request: Request, limit_bytes: int) -> dict[str, Any]:
     if request.method in ("GET", "HEAD", "DELETE"):
         arguments = _query(request)
     else:
-        arguments = _json_object(await read_body(request, limit_bytes))
+        arguments = json_object(await read_body(request, limit_bytes))
     for name, value in request.path_params.items():
         if arguments.setdefault(name, value) != value:
             raise InvalidInput(f"{name} is in the path already; leave it out or give the same.", field=name)
@@ -71,11 +72,25 @@ def _query(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes, parse_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object a body is.
+
+    Args:
+        parse_number: what to make of a number's text; Python's own numbers when None.
+
+    Raises:
+        InvalidInput: it is none, or a name is given twice in it.
+    """
     if not body:
         return {}
     try:
-        parsed = json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
+        parsed = json.loads(
+            body,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_float=parse_number,
+            parse_int=parse_number,
+        )
     except (ValueError, RecursionError):
         raise InvalidInput("The body is not JSON. Send a JSON object.") from None
     if not isinstance(parsed, dict):

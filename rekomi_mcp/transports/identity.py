@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from rekomi_mcp.domain.access import BearerToken, TokenKind
-from rekomi_mcp.domain.errors import Unauthenticated
+from rekomi_mcp.domain.access import BearerToken, Signature, TokenKind
+from rekomi_mcp.domain.errors import SignatureRequired, Unauthenticated
 from rekomi_mcp.pipeline import Origin
+
+KEY_HEADER = "x-rekomi-api-key"
+SIGNATURE_HEADER = "x-rekomi-signature"
+_SIGNATURE = re.compile(r"t=([0-9]{1,12}),\s*sig=([0-9A-Fa-f]{64})")
 
 
 def bearer_token(headers: Headers, accepted: TokenKind) -> BearerToken:
@@ -24,6 +29,35 @@ def bearer_token(headers: Headers, accepted: TokenKind) -> BearerToken:
             f"A token is required: send `Authorization: Bearer {accepted.value}…`. Create one with `rekomi-mcp token create`."
         )
     return BearerToken(text.strip(), accepted)
+
+
+def server_key(headers: Headers) -> BearerToken:
+    """The rk_live_ token of a seller's server, as Authorization or as X-Rekomi-Api-Key.
+
+    Raises:
+        Unauthenticated: there is none, or one in each header.
+    """
+    key = headers.get(KEY_HEADER, "").strip()
+    if not key:
+        return bearer_token(headers, TokenKind.LIVE)
+    if "authorization" in headers:
+        raise Unauthenticated("The token is sent twice. Send it as Authorization or as X-Rekomi-Api-Key, not as both.")
+    return BearerToken(key, TokenKind.LIVE)
+
+
+def signature_of(headers: Headers, body: bytes) -> Signature:
+    """The signature that X-Rekomi-Signature holds for a body.
+
+    Raises:
+        SignatureRequired: there is none, or it is not written as one.
+    """
+    found = _SIGNATURE.fullmatch(headers.get(SIGNATURE_HEADER, "").strip())
+    if found is None:
+        raise SignatureRequired(
+            "This call must be signed: send `X-Rekomi-Signature: t=<unix>,sig=<hex>`, the HMAC-SHA256 of `<unix>.<raw body>` "
+            "with a signing secret; see docs/tracking.md."
+        )
+    return Signature(int(found[1]), found[2].lower(), f"{found[1]}.".encode() + body)
 
 
 def origin_of(connection: HTTPConnection) -> Origin:

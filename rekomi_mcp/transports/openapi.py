@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from rekomi_mcp import __version__
 from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.operation import AnyOperation, Catalogue, Route
+from rekomi_mcp.transports.openapi_doors import door_paths
 from rekomi_mcp.transports.openapi_links import links_from
 
 JsonObject = dict[str, Any]
@@ -121,7 +122,7 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
         },
         "servers": [{"url": server_url}],
         "security": [{"bearer": []}],
-        "paths": {**paths, **_OTHER_PATHS},
+        "paths": {**paths, **door_paths(catalogue, schemas), **_OTHER_PATHS},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An rk_live_ token."}},

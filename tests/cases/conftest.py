@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 
 from tests.cases.case import Case
-from tests.cases.play import NotYetError, Play
+from tests.cases.play import Play
 from tests.cases.server import CaseServer, case_server
 
 
@@ -31,10 +31,7 @@ def server(running: tuple[CaseServer, sqlite3.Connection]) -> Generator[CaseServ
 
 
 async def seeded(server: CaseServer, case: Case) -> Play:
-    """The case, ready for its first delivery; a case that this server cannot be told is skipped."""
+    """The case, ready for its first delivery."""
     play = Play(server, case)
-    try:
-        await play.seed()
-    except NotYetError as error:
-        pytest.skip(str(error))
+    await play.seed()
     return play

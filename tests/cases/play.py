@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import rekomi_mcp.storage as storage
+from rekomi_mcp.storage.tables import ClickRow
 from tests.cases.api import CaseApi
 from tests.cases.case import Case, SeedCode
 from tests.cases.server import PAUSE, CaseServer
@@ -15,10 +18,6 @@ from tests.cases.server import PAUSE, CaseServer
 JsonObject = dict[str, Any]
 LONG_AFTER = timedelta(days=400)
 """Every hold that ends by itself has ended by then."""
-
-
-class NotYetError(Exception):
-    """The case needs something that this server cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,8 @@ class Play:
     """Our id by the case's."""
 
     async def seed(self) -> None:
-        """What there is before the first delivery.
-
-        Raises:
-            NotYetError: a part of it cannot be told to the server.
-        """
+        """What there is before the first delivery."""
         seeds, rekomi = self.case.seeds, self.case.seeds.rekomi
-        if rekomi.get("clicks"):
-            raise NotYetError("there is no way to tell the server of a click yet")
         self.api = self.server.stripe.api = CaseApi(self.case)
         self.api.before()
         self.server.now = at(self.case.deliveries[0].event["created"]) - timedelta(days=60)
@@ -70,8 +63,29 @@ class Play:
         for lead in rekomi.get("leads", ()):
             self.server.now = at(lead["at"])
             await self.server.do("record_lead", affiliateId=self.affiliates[lead["affiliate"]], email=lead["email"])
+        self._visit(program["id"], rekomi.get("clicks", ()))
         self.server.now = at(min(d.event["created"] for d in self.case.deliveries)) - PAUSE
         await self.adopt(after=0)
+
+    def _visit(self, program: str, clicks: Sequence[JsonObject]) -> None:
+        """By hand: the ids of clicks are the server's, and these are in what Stripe tells."""
+        organization = self.server.organization
+        with self.server.app.open_store().writing() as session:
+            links = storage.links.by_slugs(session, organization, (click["slug"] for click in clicks))
+            for click in clicks:
+                link = links[click["slug"]]
+                session.add(
+                    ClickRow(
+                        id=click["id"],
+                        organization_id=organization,
+                        program_id=program,
+                        affiliate_id=link.affiliate_id,
+                        link_id=link.id,
+                        visitor_id=click["visitor"],
+                        device="Desktop",
+                        occurred_at=at(click["at"]),
+                    )
+                )
 
     def _terms(self) -> JsonObject:
         seeds = self.case.seeds

@@ -291,6 +291,23 @@ async def test_a_code_whose_outcome_is_unknown_is_pending_until_the_sweep_has_fi
     assert stage.trail()[1:] == [("affiliate_code.minted", "stripe_timeout"), ("affiliate_code.minted", "ok")]
 
 
+async def test_a_code_that_was_redeemed_before_the_sweep_finished_it_is_credited_with_that(stage: Stage) -> None:
+    minting = await sarah(stage)
+    broken_after_acting(stage.weather)
+    await stage.ask("mint_affiliate_code", key="friday", code="SARAH20", **minting)
+    stage.weather.clears_up()
+    sold = await stage.shop.sell(5000, interval="month", code="SARAH20")
+    renewed = stage.shop.customers.renew(sold["subscription"])
+    await stage.shop.catch_up()
+    assert await stage.shop.conversions() == []
+
+    assert await stage.sweep_later() == 1
+    assert {c["externalEventId"]: c["commissionCents"] for c in await stage.shop.conversions()} == {
+        sold["invoice"]: 800,
+        renewed["invoice"]: 1000,
+    }
+
+
 @unknown_outcome
 async def test_a_sweep_in_bad_weather_leaves_the_call_for_the_next(stage: Stage, trouble: Trouble) -> None:
     minting = await sarah(stage)

@@ -12,6 +12,7 @@ import pytest
 import stripe
 
 from rekomi_mcp.gateways.stripe import verify_webhook
+from rekomi_mcp.pipeline import signatures
 from tests.test_architecture import modules, tree
 
 SECRET = re.compile(
@@ -86,8 +87,12 @@ def test_a_harmless_one_would_not(source: str) -> None:
     assert not comparisons(ast.parse(source))
 
 
+def test_a_servers_signature_is_compared_in_constant_time() -> None:
+    assert "hmac.compare_digest(made, signature.mac_hex)" in inspect.getsource(signatures)
+
+
 def test_a_webhooks_signature_is_compared_in_constant_time() -> None:
-    """The one place where a signature is checked calls the stripe package, which leaves it to `hmac`."""
+    """The one place where Stripe's signature is checked calls the stripe package, which leaves it to `hmac`."""
     assert "verify_header" in inspect.getsource(verify_webhook)
     verify: Any = stripe.WebhookSignature
     assert "secure_compare(" in inspect.getsource(verify.verify_header)

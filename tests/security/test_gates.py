@@ -57,6 +57,8 @@ WRITES = {
     "adopt_promotion_code",
     "deactivate_affiliate_code",
     "record_lead",
+    "record_sale",
+    "record_refund",
 }
 
 

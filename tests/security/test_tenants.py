@@ -30,6 +30,7 @@ NAMES: dict[str, Callable[[Brand], Any]] = {
     "conversionId": lambda b: b.conversion,
     "sourceId": lambda b: b.source,
     "affiliateSlug": lambda b: f"link-of-{b.slug}",
+    "clickId": lambda b: f"click-of-{b.slug}",
 }
 """Arguments that name one thing: whoever has no such thing is told that there is none."""
 FILTERS: dict[str, Callable[[Brand], Any]] = {
@@ -48,11 +49,17 @@ PLAIN = set(
     customDomain networkVisibility isPubliclyDiscoverable includeArchived includeInactive take cursor status fullName
     customCommissionType customCommissionValue customCommissionCurrency clearCustomCommission customAlias tags notes
     reason discountType discountValue discountCurrency duration durationInMonths maxRedemptionsPerCode expiresAt
+    amountCents grossAmountCents currency customerId customerEmail subscriptionId occurredAt refundId
     allowAffiliateSelfMint overridesClickAttribution maxRedemptions firstOrderOnly minimumAmountCents
     minimumAmountCurrency since until method periodStart periodEnd""".split()
 )
 """Arguments that name nothing. (Cursors have a test of their own.)"""
-INSTEAD = {"sourceId": "conversionId", "affiliateSlug": "affiliateId", "code": "affiliateId"}
+INSTEAD = {
+    "sourceId": "conversionId",
+    "affiliateSlug": "affiliateId",
+    "code": "affiliateId",
+    "clickId": "affiliateId",
+}
 """Where one of two is given: the other."""
 EXPOSED = list(CATALOGUE.exposed())
 OF_ANOTHER = [

@@ -16,10 +16,10 @@ from rekomi_mcp import logs
 
 SECRETS = {
     "a token or a Stripe key": re.compile(r"(?:rk_mcp|[rs]k_live|[rs]k_test)_(?!sandbox\b)[A-Za-z0-9_-]{4,}"),
-    "a signing secret": re.compile(r"whsec_[A-Za-z0-9]{4,}"),
+    "a signing secret": re.compile(r"(?:whsec|rks)_[A-Za-z0-9]{4,}"),
     "an Authorization header": re.compile(r"(?i)\bauthorization\b.{0,8}(?:bearer|basic)\s+[\w.~+/=-]{4,}"),
     "a bearer token": re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{12,}"),
-    "a Stripe-Signature": re.compile(r"(?i)\bv1=[0-9a-f]{8,}"),
+    "a signature": re.compile(r"(?i)\b(?:v1|sig)=[0-9a-f]{8,}"),
     "a full e-mail address": re.compile(r"[\w.+-]{2,64}@[\w-]{1,63}\.[\w.-]{2,}"),
     "a password of a database": re.compile(r"\w://[^\s/:@…]+:[^\s/@…]+@"),
 }

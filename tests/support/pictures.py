@@ -50,6 +50,7 @@ def picture(stage: Stage) -> Picture:
                     row.state,
                 )
                 for row in conversions
+                if row.state != "Denied"
             ),
             "balances": _balances(entries, names),
             "bound": sorted((row.kind, row.ref, names[row.affiliate_id]) for row in rows_of(session, BindingRow)),

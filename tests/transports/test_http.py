@@ -322,7 +322,17 @@ async def test_the_openapi_description_links_an_answer_to_what_its_id_is_for(cli
             assert set(link["parameters"]) <= {parameter["name"] for parameter in described["parameters"]}
 
 
-@pytest.mark.parametrize(("path", "method"), [("/healthz", "get"), ("/webhooks/stripe", "post")])
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/healthz", "get"),
+        ("/webhooks/stripe", "post"),
+        ("/api/tracking/s2s", "post"),
+        ("/api/tracking/lead", "post"),
+        ("/postback", "get"),
+        ("/postback", "post"),
+    ],
+)
 async def test_the_openapi_description_covers_the_servers_own_routes(
     client: httpx.AsyncClient, path: str, method: str
 ) -> None:
@@ -332,7 +342,7 @@ async def test_the_openapi_description_covers_the_servers_own_routes(
 
 async def test_no_route_is_left_out_of_these_tests(facade: Starlette) -> None:
     others = {route.path for route, _ in routes_of(facade) if not route.path.startswith("/api/")}
-    assert others == {"/mcp", "/openapi.json", "/healthz", "/webhooks/stripe"}
+    assert others == {"/mcp", "/openapi.json", "/healthz", "/webhooks/stripe", "/postback"}
 
 
 def routes_of(facade: Starlette) -> list[tuple[Route, str]]:

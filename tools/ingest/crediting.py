@@ -79,7 +79,7 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded) 
     decision = decide(list(claims_on_sale(known, sale, origin_of_sale(sale), decided_for)))
     outcome, terms = outcome_of(known, sale, decision, recorded)
     if recorded.outcome:
-        if _signature(decision.winner, outcome) == _kept_signature(recorded):
+        if _gist(decision.winner, outcome) == _kept_gist(recorded):
             if recorded.row is None:
                 writes.sale(context, recorded)
             return
@@ -101,14 +101,14 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded) 
         retract(context, writes, recorded)
 
 
-def _signature(winner: Candidate | None, outcome: str) -> tuple[object, ...]:
+def _gist(winner: Candidate | None, outcome: str) -> tuple[object, ...]:
     """What makes two decisions the same: who earns, by what, and whether."""
     if winner is None:
         return (outcome,)
     return outcome, winner.affiliate_id, winner.evidence.value, winner.reference, winner.code_id
 
 
-def _kept_signature(recorded: Recorded) -> tuple[object, ...]:
+def _kept_gist(recorded: Recorded) -> tuple[object, ...]:
     winner = recorded.winner
     if winner is None:
         return (recorded.outcome,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import ConfigDict, SkipValidation
@@ -24,7 +24,7 @@ from rekomi_mcp.tools.ingest.binding import bind_subscription
 from rekomi_mcp.tools.ingest.coupons import note_code, note_coupon
 from rekomi_mcp.tools.ingest.crediting import credit, credit_again
 from rekomi_mcp.tools.ingest.known import Known, Recorded
-from rekomi_mcp.tools.ingest.loading import load
+from rekomi_mcp.tools.ingest.loading import load, sale_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse
 from rekomi_mcp.tools.ingest.writes import Writes
 
@@ -60,6 +60,14 @@ def apply_facts(context: Context, facts: Sequence[Fact]) -> None:
         else:
             _apply(context, known, writes, step)
     writes.flush(context, known.stored_bindings)
+
+
+def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
+    """Decide the sales again that nobody could claim when these codes were nobody's; answers how many carried one."""
+    rows = storage.sales.with_codes(context.session, context.organization_id, promotion_code_ids)
+    if rows:
+        apply_facts(context, [sale_of(row) for row in rows])
+    return len(rows)
 
 
 def _order(step: Fact | Recorded) -> tuple[int, float, int, str]:
