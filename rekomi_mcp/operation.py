@@ -110,6 +110,16 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Intake:
+    """How this server hears of Stripe's events."""
+
+    webhooks: bool
+    """Whether the secret of a webhook endpoint is set."""
+    poll_seconds: float
+    """The pause between two readings of Stripe's event list."""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
 
@@ -121,6 +131,7 @@ class Context:
     catalogue: Catalogue
     site: Site
     vault: Vault
+    intake: Intake
     changes: list[Change] = field(default_factory=list[Change])
 
     @property

@@ -157,6 +157,10 @@ class Settings(BaseModel):
         return [secret for part in text.split(",") if (secret := part.strip())]
 
     @property
+    def poll_pause_seconds(self) -> float:
+        return self.poll_seconds or (2.0 if self.mode == "sandbox" else 60.0)
+
+    @property
     def address(self) -> str:
         """Where the HTTP server is reached."""
         host = f"[{self.host}]" if ":" in self.host else self.host

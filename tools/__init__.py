@@ -41,7 +41,13 @@ from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGR
 from rekomi_mcp.tools.server_refunds import RECORD_REFUND
 from rekomi_mcp.tools.server_sales import RECORD_SALE
 from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
-from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
+from rekomi_mcp.tools.tracking import (
+    FIND_MISSED_SALES,
+    REPAIR_MISSED_SALES,
+    REPLAY_FAILED_EVENTS,
+    TRACKING_HEALTH,
+)
+from rekomi_mcp.tools.website import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -82,6 +88,10 @@ CATALOGUE = Catalogue(
     GET_CONVERSION,
     EXPLAIN_ATTRIBUTION,
     RUN_PAYOUT_PREVIEW,
+    TRACKING_HEALTH,
+    FIND_MISSED_SALES,
+    REPAIR_MISSED_SALES,
+    REPLAY_FAILED_EVENTS,
     LIST_AUDIT_LOG,
     CREATE_ORGANIZATION,
     UPDATE_ORGANIZATION,

@@ -12,7 +12,7 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, Credential, SignedCall, scope_or_role_refusal
 from rekomi_mcp.domain.errors import RateLimited, Refusal
 from rekomi_mcp.domain.quota import Quota
-from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Site, Vault
+from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Intake, Site, Vault
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.arguments import parse_arguments
 from rekomi_mcp.pipeline.calls import Call, Origin
@@ -40,6 +40,7 @@ class Deployment:
     rate_limiter: RateLimiter
     site: Site
     vault: Vault
+    intake: Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Gatekeeper:
             deployment.catalogue,
             deployment.site,
             deployment.vault,
+            deployment.intake,
         )
 
     @contextmanager

@@ -23,7 +23,7 @@ from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.domain.visits import host_of, is_visitor_id
 from rekomi_mcp.tools.leads import RECORD_SIGNUP, RecordSignupInput
 from rekomi_mcp.tools.links import REDIRECTS
-from rekomi_mcp.tools.tracking import TRACKING
+from rekomi_mcp.tools.website import TRACKING
 from rekomi_mcp.transports.bodies import json_object, read_body
 from rekomi_mcp.transports.visitors import AddressLimit, Reception, is_bot, labels_of
 

@@ -17,7 +17,7 @@ _EVIDENCE = {
     "customer": "an earlier sale to the same customer was theirs",
     "lead": "they had brought a signup with the same e-mail address",
 }
-_WHY_NOBODY = {
+WHY_NOBODY = {
     "no_claim": "No affiliate had a claim: no code of yours was redeemed, and neither the subscription, the customer nor "
     "the e-mail address belonged to an affiliate.",
     "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
@@ -35,7 +35,7 @@ _WHY_NOBODY = {
 def why_nobody(outcome: str) -> str:
     """What a sale's outcome means, when it is not that somebody was credited."""
     status = outcome.removeprefix("affiliate_")
-    return _WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
+    return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
 
 
 def words_of(sale: SaleRow, conversion: ConversionRow | None, affiliate: str | None, rate: str | None) -> str:
