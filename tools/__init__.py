@@ -106,5 +106,5 @@ CATALOGUE = Catalogue(
     INGEST_STRIPE_EVENTS,
     RECORD_CLICKS,
     RECORD_SIGNUP,
-    unlisted=frozenset({"links", "server", "website"}),
+    unlisted=frozenset({"audit", "links", "organization", "server", "website"}),
 )

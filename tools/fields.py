@@ -174,9 +174,7 @@ StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 class ListInput(Input):
     """Arguments every list takes."""
 
-    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(
-        default=DEFAULT_TAKE, description="How many to return at most."
-    )
+    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(default=DEFAULT_TAKE, description="At most so many.")
     cursor: str | None = Field(default=None, max_length=500, description="nextCursor of the page before.")
 
 
