@@ -14,7 +14,7 @@ import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
 from rekomi_mcp.gateways.vault import KeyVault
-from rekomi_mcp.operation import Intake
+from rekomi_mcp.operation import Intake, Site
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
@@ -63,6 +63,7 @@ class App:
                 clock=self.clock,
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
+                site=Site(self.settings.address, is_public=self.settings.public_url is not None),
                 vault=KeyVault(
                     self.settings.secret_key.get_secret_value() if self.settings.secret_key else None,
                     self.settings.secret_key_file,

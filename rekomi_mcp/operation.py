@@ -106,6 +106,20 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the HTTP server is, for the addresses that answers hold."""
+
+    address: str
+    """Where it is reached at least from its own machine."""
+    is_public: bool = False
+    """Whether that is the address other people reach it at."""
+
+    @property
+    def public(self) -> str | None:
+        return self.address if self.is_public else None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
 
@@ -115,6 +129,7 @@ class Context:
     mode: str
     """`sandbox`, `test` or `live`: what kind of money this is."""
     catalogue: Catalogue
+    site: Site
     vault: Vault
     intake: Intake
     changes: list[Change] = field(default_factory=list[Change])
@@ -228,6 +243,9 @@ class Operation(Generic[In, Out]):
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
     """True for a write whose repetition changes nothing more."""
+    stream: bool = False
+    """True for the server's own append of what many strangers do, such as clicks: its rows are their own record, with
+    the time and all that is known, and a line for each would bury what people did. Only its refusals are audited."""
 
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
@@ -236,6 +254,7 @@ class Operation(Generic[In, Out]):
         assert self.steps is None or not self.reads, f"{self.name}: three steps are for writes"
         assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
         assert self.name.isidentifier(), self.name
+        assert not (self.stream and self.exposed), f"{self.name}: what people do is audited"
         assert self.route is None or self.route.path.startswith("/"), self.name
 
     @property
@@ -255,10 +274,16 @@ class Operation(Generic[In, Out]):
 AnyOperation = Operation[Any, Any]
 
 
+ALL = "all"
+"""Stands for every toolset."""
+
+
 class Catalogue:
     """Every operation, by name; no two share a name or a route. A part of them may be all that is exposed."""
 
-    def __init__(self, *operations: AnyOperation) -> None:
+    def __init__(self, *operations: AnyOperation, unlisted: frozenset[str] = frozenset()) -> None:
+        """`unlisted` are toolsets that are listed only when they are asked for: a list of tools costs every talk."""
+        self._unlisted = unlisted
         self._toolsets: frozenset[str] | None = None
         self._read_only = False
         self._by_name = {operation.name: operation for operation in operations}
@@ -270,17 +295,19 @@ class Catalogue:
         return iter(self._by_name.values())
 
     def narrowed(self, toolsets: frozenset[str] | None, read_only: bool) -> Catalogue:
-        """The same operations, of which only these toolsets, or only the reads, are exposed.
+        """The same operations, of which only these toolsets (or `all`), or only the reads, are exposed.
 
         Raises:
             ValueError: no operation is in a toolset of this name.
         """
         known = sorted({operation.toolset for operation in self if operation.exposed})
-        for name in sorted((toolsets or frozenset()) - set(known)):
+        for name in sorted((toolsets or frozenset()) - {*known, ALL}):
             close = get_close_matches(name, known, n=1)
             advice = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
             raise ValueError(f"there is no toolset {name!r}. {advice}")
-        narrowed = Catalogue(*self)
+        if toolsets is not None and ALL in toolsets:
+            toolsets = frozenset(known)
+        narrowed = Catalogue(*self, unlisted=self._unlisted)
         narrowed._toolsets, narrowed._read_only = toolsets, read_only
         return narrowed
 
@@ -292,6 +319,12 @@ class Catalogue:
     def exposed(self) -> Iterator[AnyOperation]:
         """The operations that tools and routes offer."""
         return filter(self.exposes, self)
+
+    def listed(self) -> Iterator[AnyOperation]:
+        """Those that are listed as tools. The others can be called all the same by whoever knows them."""
+        if self._toolsets is not None:
+            return self.exposed()
+        return (operation for operation in self.exposed() if operation.toolset not in self._unlisted)
 
     def get(self, name: str) -> AnyOperation | None:
         return self._by_name.get(name)

@@ -48,7 +48,8 @@ class Settings(BaseModel):
     )
     organization: str | None = Field(default=None, description="Slug of the organization the local owner works in.")
     toolsets: str | None = Field(
-        default=None, description="Toolsets to offer as MCP tools, separated by commas; all of them when unset."
+        default=None,
+        description="Toolsets to offer as MCP tools, separated by commas, or `all`; when unset, those of daily use.",
     )
     read_only: bool = Field(default=False, description="Offer only what changes nothing, as tools and over HTTP.")
     host: str = Field(default="127.0.0.1", description="Address the HTTP server listens on.")
@@ -57,6 +58,13 @@ class Settings(BaseModel):
         default=None, description="Address people reach the HTTP server at, when it stands behind a proxy."
     )
     rate_limit_per_minute: int = Field(default=600, ge=1, description="Calls a minute one token may make.")
+    visits_per_minute: int = Field(
+        default=120, ge=1, description="Visits of tracking links, and signups, a minute that count from one address."
+    )
+    country_header: str | None = Field(
+        default=None,
+        description="Header in which the proxy in front says a visitor's country, such as CF-IPCountry; none when unset.",
+    )
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Largest request body.")
     poll_seconds: float | None = Field(
         default=None, ge=1, description="Pause between readings of Stripe's events; 60, or 2 on the sandbox."

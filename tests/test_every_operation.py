@@ -43,8 +43,16 @@ GOOD: dict[str, Callable[[Brand], dict[str, Any]]] = {
     "update_affiliate": lambda b: {"affiliateId": b.affiliate, "notes": "Promising."},
     "approve_affiliate": lambda b: {"affiliateId": b.applicant},
     "reject_affiliate": lambda b: {"affiliateId": b.applicant, "reason": "Off topic"},
+    "create_link": lambda b: {"affiliateId": b.affiliate, "slug": f"{b.slug}-spring"},
+    "list_links": lambda b: {"affiliateId": b.affiliate},
+    "rename_link": lambda b: {"linkId": b.link, "slug": f"{b.slug}-renamed"},
+    "list_clicks": lambda b: {"affiliateId": b.affiliate, "programId": b.program},
+    "get_install_snippet": lambda b: {},
+    "get_attribution_params": lambda b: {},
+    "set_attribution_params": lambda b: {"custom": "my_aff"},
     "create_campaign_coupon": lambda b: {"programId": b.program, "name": "Summer", "discountValue": 15},
     "list_campaign_coupons": lambda b: {"programId": b.program},
+    "update_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon, "name": "Spring"},
     "archive_campaign_coupon": lambda b: {"programId": b.program, "couponId": b.coupon},
     "mint_affiliate_code": lambda b: {"affiliateId": b.affiliate, "code": "NEW-CODE"},
     "list_adoptable_codes": lambda b: {},
@@ -82,6 +90,7 @@ FOREIGN: dict[str, Callable[[Brand], Any]] = {
     "affiliateIds": lambda b: [b.affiliate],
     "couponId": lambda b: b.coupon,
     "codeId": lambda b: b.code,
+    "linkId": lambda b: b.link,
     "promotionCodeId": lambda b: f"promo_{b.slug}_sarah",
     "conversionId": lambda b: b.conversion,
     "eventIds": lambda b: [f"evt_failed_{b.slug}"],
@@ -348,7 +357,7 @@ async def test_a_repeated_key_with_other_arguments_is_a_conflict(
     assert (await call(operation, arguments, secret, key="friday")).code == "ok"
     name = "fullName" if operation.name == "update_affiliate" else "name"
     if name not in operation.input.model_json_schema()["properties"]:
-        name = next((n for n in arguments if n in FOREIGN), "refundId")
+        name = next((n for n in arguments if n in FOREIGN), next(iter(arguments), ""))
     name, value = OTHER_ARGUMENTS.get(operation.name, (name, "Another"))
     reply = await call(operation, arguments | {name: value}, secret, key="friday")
     assert reply.code == "idempotency_conflict"

@@ -28,23 +28,26 @@ from rekomi_mcp.tools.campaign_coupons import (
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
 )
+from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
-from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
+from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
+from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
 from rekomi_mcp.tools.postbacks import RECORD_POSTBACK
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
-from rekomi_mcp.tools.server_refunds import RECORD_REFUND
-from rekomi_mcp.tools.server_sales import RECORD_SALE
-from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
-from rekomi_mcp.tools.tracking import (
+from rekomi_mcp.tools.reconciling import (
     FIND_MISSED_SALES,
     REPAIR_MISSED_SALES,
     REPLAY_FAILED_EVENTS,
     TRACKING_HEALTH,
 )
+from rekomi_mcp.tools.server_refunds import RECORD_REFUND
+from rekomi_mcp.tools.server_sales import RECORD_SALE
+from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
+from rekomi_mcp.tools.tracking import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -61,6 +64,13 @@ CATALOGUE = Catalogue(
     UPDATE_AFFILIATE,
     APPROVE_AFFILIATE,
     REJECT_AFFILIATE,
+    CREATE_LINK,
+    LIST_LINKS,
+    RENAME_LINK,
+    LIST_CLICKS,
+    GET_INSTALL_SNIPPET,
+    GET_ATTRIBUTION_PARAMS,
+    SET_ATTRIBUTION_PARAMS,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
@@ -94,4 +104,7 @@ CATALOGUE = Catalogue(
     REVOKE_SIGNING_SECRET,
     RECORD_POSTBACK,
     INGEST_STRIPE_EVENTS,
+    RECORD_CLICKS,
+    RECORD_SIGNUP,
+    unlisted=frozenset({"links", "server", "website"}),
 )

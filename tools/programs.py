@@ -24,6 +24,7 @@ from rekomi_mcp.tools.fields import (
     ListOutput,
     Name,
     Number,
+    SiteAddress,
     Slug,
     WebAddress,
 )
@@ -116,7 +117,7 @@ class CreateProgramInput(Input):
     slug: Slug | None = Field(default=None, description="Permanent; made from the name when left out.")
     description: Line | None = Field(default=None, description="One line for affiliates.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
-    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
+    website_url: SiteAddress | None = Field(default=None, description="Where affiliates' links lead.")
     default_commission_type: CommissionType = Field(description="Percentage of each sale, or a Fixed amount a sale.")
     default_commission_value: Number = Field(description="Percent (20 for 20 %), or the amount (15.50).")
     default_commission_currency: Currency | None = Field(
@@ -198,7 +199,7 @@ class UpdateProgramInput(Input):
     name: Name | None = Field(default=None, description="What the owner calls it.")
     description: Line | None = Field(default=None, description="One line for affiliates; empty clears it.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
-    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
+    website_url: SiteAddress | None = Field(default=None, description="Where affiliates' links lead.")
     is_active: Flag | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
     default_commission_type: CommissionType | None = Field(default=None, description="Needs a new value too.")
     default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")

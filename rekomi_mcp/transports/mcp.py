@@ -39,7 +39,7 @@ KEY_ARGUMENT = "idempotencyKey"
 _KEY_SCHEMA = {
     "type": "string",
     "maxLength": 255,
-    "description": "A repetition with the same key is answered, and not done twice.",
+    "description": "The same key again: answered, not done twice.",
 }
 LISTS = CacheHint(ttl_ms=300_000, scope="public")
 """What a server offers stays as it is while it runs, and is the same for everybody."""
@@ -74,7 +74,7 @@ def build_mcp_server(
     @cache
     def tools() -> list[Tool]:
         homes = homes_of(catalogue)
-        return [describe(operation, homes) for operation in catalogue.exposed()]
+        return [describe(operation, homes) for operation in catalogue.listed()]
 
     def tool_input_schema(name: str) -> dict[str, Any] | None:
         return next((tool.input_schema for tool in tools() if tool.name == name), None)

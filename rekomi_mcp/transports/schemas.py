@@ -25,7 +25,7 @@ Homes = Mapping[str, tuple[str, str]]
 def homes_of(catalogue: Catalogue) -> Homes:
     """Where each answer is described: at the read whose answer it is, else at the list whose items it is."""
     homes: dict[str, tuple[str, str]] = {}
-    reads = [operation for operation in catalogue.exposed() if operation.reads]
+    reads = [operation for operation in catalogue.listed() if operation.reads]
     for operation in reads:
         homes.setdefault(operation.output.__name__, (operation.name, f"The same fields as in {operation.name}."))
     for operation in reads:
@@ -43,7 +43,9 @@ def item_of(output: type[BaseModel]) -> type[BaseModel] | None:
 
 
 def answer_schema(operation: AnyOperation, homes: Homes) -> JsonSchema:
-    """What a tool answers, short: an answer that another tool describes is not described again.
+    """What a tool answers, short: names and types, and of an answer that another tool describes only where.
+
+    What the fields mean is in the OpenAPI document; their names say it to whoever reads an answer.
 
     Answers leave nulls out, so no list of required fields could be read without the one of those that may be null.
     """
@@ -55,9 +57,9 @@ def answer_schema(operation: AnyOperation, homes: Homes) -> JsonSchema:
     }
     if operation.output.__name__ in elsewhere:
         return elsewhere[operation.output.__name__]
-    definitions = schema.get("$defs", {})
-    schema["$defs"] = {name: elsewhere.get(name, definition) for name, definition in definitions.items()}
-    return _without(_plain(schema), frozenset({"required", "additionalProperties", "format"}))
+    silent = _without(schema, frozenset({"description"}))
+    silent["$defs"] = {name: elsewhere.get(name, each) for name, each in silent.get("$defs", {}).items()}
+    return _without(_plain(silent), frozenset({"required", "additionalProperties", "format"}))
 
 
 def _without(node: Any, keywords: frozenset[str]) -> Any:

@@ -95,7 +95,7 @@ def lists_every_tool_in_schemas_that_every_client_understands(door: Door) -> Non
     # The exit code tells of errors only; a warning is on stderr.
     expect(not done.stderr.strip(), "no schema is doubtful", done.stderr)
     listed = {tool["name"] for tool in json.loads(done.stdout)["result"]["tools"]}
-    expect(listed == {operation.name for operation in CATALOGUE.exposed()}, "every tool is listed", listed)
+    expect(listed == {operation.name for operation in CATALOGUE.listed()}, "every tool is listed", listed)
 
 
 def reads(door: Door) -> None:

@@ -119,7 +119,7 @@ async def work_with(command: list[str], folder: Path, env: dict[str, str]) -> No
     with said.open("w") as errors, anyio.fail_after(START_SECONDS):
         async with Client(stdio_client(parameters, errlog=errors), read_timeout_seconds=START_SECONDS) as client:
             listed = {tool.name for tool in (await client.list_tools()).tools}
-            check(listed == {operation.name for operation in CATALOGUE.exposed()}, f"other tools: {listed}")
+            check(listed == {operation.name for operation in CATALOGUE.listed()}, f"other tools: {listed}")
             await mint(client)
     complaints = [word for word in ("Traceback", "ERROR", RAN) if word in said.read_text()]
     check(complaints == [], f"it complains: {said.read_text()}")

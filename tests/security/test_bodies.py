@@ -112,8 +112,7 @@ async def test_the_same_message_with_good_arguments_is_taken(scene: Scene, era: 
     [
         "subscriptions/listen",
         "resources/subscribe",
-        "resources/list",
-        "prompts/list",
+        "roots/list",
         "logging/setLevel",
         "completion/complete",
         "sampling/createMessage",

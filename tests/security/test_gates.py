@@ -25,12 +25,13 @@ on_sqlite = pytest.mark.parametrize("stored", ["sqlite"], indirect=True)
 TIERS = ("Starter", "Growth", "Pro", "Enterprise")
 SUBSCRIPTIONS = ("Active", "Trialing", "trial over", "None")
 SURVIVES_LAPSE = {"whoami", "get_organization", "get_billing_state", "list_audit_log"}
-OWNERS_ONLY = {"archive_program", "run_payout_preview", "list_audit_log"}
+OWNERS_ONLY = {"archive_program", "run_payout_preview", "list_audit_log", "set_attribution_params"}
 NEEDS = {
     **dict.fromkeys(
         (
             "create_campaign_coupon",
             "list_campaign_coupons",
+            "update_campaign_coupon",
             "archive_campaign_coupon",
             "mint_affiliate_code",
             "list_adoptable_codes",
@@ -51,7 +52,11 @@ WRITES = {
     "update_affiliate",
     "approve_affiliate",
     "reject_affiliate",
+    "create_link",
+    "rename_link",
+    "set_attribution_params",
     "create_campaign_coupon",
+    "update_campaign_coupon",
     "archive_campaign_coupon",
     "mint_affiliate_code",
     "adopt_promotion_code",

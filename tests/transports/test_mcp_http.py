@@ -89,7 +89,7 @@ async def post(served: Served, headers: dict[str, str], token: str | None = None
 
 async def test_a_client_sees_every_tool_and_works_with_them(served: Served, client: Client) -> None:
     tools = {tool.name for tool in (await client.list_tools()).tools}
-    assert tools == {operation.name for operation in CATALOGUE.exposed()}
+    assert tools == {operation.name for operation in CATALOGUE.listed()}
     me = await client.call_tool("whoami", {})
     assert me.structured_content is not None
     assert me.structured_content["organizationId"] == served.world.acme.id

@@ -89,7 +89,7 @@ async def test_the_first_start_on_an_empty_folder_just_works(
 ) -> None:
     initialized, listed, called = [json.loads(line)["result"] for line in first_start.stdout.splitlines()]
     assert initialized["serverInfo"]["name"] == "rekomi"
-    assert {tool["name"] for tool in listed["tools"]} == {operation.name for operation in CATALOGUE.exposed()}
+    assert {tool["name"] for tool in listed["tools"]} == {operation.name for operation in CATALOGUE.listed()}
     assert called["structuredContent"]["name"] == "Creators"
     assert not called["isError"]
     assert (folder / "data" / "rekomi-sandbox.db").is_file()

@@ -11,7 +11,7 @@ from rekomi_mcp.domain.sales import Referral, Sale, SubscriptionStarted
 from rekomi_mcp.tools.ingest.known import CUSTOMER, SUBSCRIPTION, Known, Origin
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import ClickRow
+    from rekomi_mcp.storage.tables import AffiliateCodeRow, ClickRow
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 """A click or a signup is timed by our clock and a sale by Stripe's."""
@@ -32,7 +32,7 @@ def claims_on_sale(known: Known, sale: Sale, origin: Origin, decided_for: str | 
         yield from _named(known, sale.referral, decided_for)
     if sale.subscription_id is not None:
         yield from _bound(known, Evidence.Subscription, (SUBSCRIPTION, sale.subscription_id), origin, decided_for)
-    yield from _codes(known, sale.promotion_code_ids, decided_for)
+    yield from _codes(known, sale.promotion_code_ids, sale.occurred_at, decided_for)
     if sale.referral is not None:
         yield from _clicks(known, sale.referral, sale.occurred_at, decided_for)
     if sale.customer_id is not None:
@@ -43,7 +43,7 @@ def claims_on_sale(known: Known, sale: Sale, origin: Origin, decided_for: str | 
 
 def claims_on_subscription(known: Known, fact: SubscriptionStarted) -> Iterator[Candidate]:
     """The claims on a subscription before any money: codes and clicks only."""
-    yield from _codes(known, fact.promotion_code_ids, None)
+    yield from _codes(known, fact.promotion_code_ids, fact.occurred_at, None)
     if fact.referral is not None:
         yield from _clicks(known, fact.referral, fact.occurred_at, None)
 
@@ -71,7 +71,9 @@ def _named(known: Known, referral: Referral, decided_for: str | None) -> Iterato
         )
 
 
-def _codes(known: Known, promotion_code_ids: Sequence[str], decided_for: str | None) -> Iterator[Candidate]:
+def _codes(
+    known: Known, promotion_code_ids: Sequence[str], at: datetime, decided_for: str | None
+) -> Iterator[Candidate]:
     for position, promotion_code_id in enumerate(promotion_code_ids):
         row = known.codes_by_promotion.get(promotion_code_id)
         if row is not None:
@@ -83,8 +85,15 @@ def _codes(known: Known, promotion_code_ids: Sequence[str], decided_for: str | N
                 code_id=row.id,
                 position=position,
                 overrides_clicks=known.coupons[row.campaign_coupon_id].overrides_click_attribution,
-                obstacle=_obstacle(known, row.affiliate_id, row.program_id, decided_for),
+                obstacle=_ended(known, row, at) or _obstacle(known, row.affiliate_id, row.program_id, decided_for),
             )
+
+
+def _ended(known: Known, row: AffiliateCodeRow, at: datetime) -> str | None:
+    """An adopted coupon that is archived lives on in Stripe, and its codes are nobody's again from then on."""
+    coupon = known.coupons[row.campaign_coupon_id]
+    ended = coupon.adopted and coupon.archived_at is not None and coupon.archived_at <= at
+    return "coupon_archived" if ended else None
 
 
 def _bound(
