@@ -148,7 +148,9 @@ def give_up_an_event(app: App, brand: Brand) -> None:
     }
     row = inbox_row(event, source="webhook", live=False, now=app.clock())
     with app.open_store().writing() as session:
-        storage.inbox.store(session, [{**row, "account": brand.account, "state": "failed"}])
+        organization = storage.organizations.get(session, brand.id)
+        assert organization is not None
+        storage.inbox.store(session, [{**row, "account": organization.stripe_account, "state": "failed"}])
 
 
 async def in_stripe(app: App) -> str:

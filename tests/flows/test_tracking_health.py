@@ -202,7 +202,13 @@ async def test_writes_to_stripe_that_fail_are_noticed(shop: Shop) -> None:
         "actor": {},
         "attempts": 1,
     }
-    common: dict[str, Any] = {**call, "request_sha256": "0", "state": "pending", "next_attempt_at": now, "created_at": now}
+    common: dict[str, Any] = {
+        **call,
+        "request_sha256": "0",
+        "state": "pending",
+        "next_attempt_at": now,
+        "created_at": now,
+    }
     with shop.app.open_store().writing() as session:
         session.add(OutboundCallRow(**common, subject_id="1"))
     found = await health(shop)
