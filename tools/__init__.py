@@ -38,15 +38,15 @@ from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, W
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
 from rekomi_mcp.tools.postbacks import RECORD_POSTBACK
 from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGRAM, LIST_PROGRAMS, UPDATE_PROGRAM
-from rekomi_mcp.tools.server_refunds import RECORD_REFUND
-from rekomi_mcp.tools.server_sales import RECORD_SALE
-from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
-from rekomi_mcp.tools.tracking import (
+from rekomi_mcp.tools.reconciling import (
     FIND_MISSED_SALES,
     REPAIR_MISSED_SALES,
     REPLAY_FAILED_EVENTS,
     TRACKING_HEALTH,
 )
+from rekomi_mcp.tools.server_refunds import RECORD_REFUND
+from rekomi_mcp.tools.server_sales import RECORD_SALE
+from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
 from rekomi_mcp.tools.website import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(

@@ -391,8 +391,8 @@ ARCHIVE_CAMPAIGN_COUPON = Operation(
     name="archive_campaign_coupon",
     title="Archive campaign coupon",
     summary="End a discount for good: its Stripe coupon is deleted and every affiliate's code of it stops working.",
-    usage="Customers keep the discount they have and affiliates keep earning on them. Of an adopted coupon the codes end "
-    "here only: in Stripe nothing changes. To end a single code, in Stripe too, use deactivate_affiliate_code.",
+    usage="Customers keep their discount, and affiliates earn on them. An adopted coupon ends here only, not in Stripe. "
+    "For a single code use deactivate_affiliate_code.",
     toolset="coupons",
     input=ArchiveCouponInput,
     output=ArchivedCouponOutput,

@@ -196,23 +196,23 @@ def _list(context: Context, request: ListProgramsInput) -> ProgramList:
 
 class UpdateProgramInput(Input):
     program_id: Id = Field(description="From list_programs.")
-    name: Name | None = None
+    name: Name | None = Field(default=None, description="New name.")
     description: Line | None = Field(default=None, description="Empty clears it.")
-    terms_url: WebAddress | None = None
+    terms_url: WebAddress | None = Field(default=None, description="Their terms.")
     website_url: SiteAddress | None = Field(default=None, description="Where affiliates' links lead.")
     is_active: Flag | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
     default_commission_type: CommissionType | None = Field(default=None, description="Needs a new value too.")
     default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
     default_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
-    cookie_window_days: WindowDays | None = None
+    cookie_window_days: WindowDays | None = Field(default=None, description="Days a click counts.")
     recurring_months: RenewalsOrAll | None = Field(default=None, description="-1 makes every renewal earn.")
-    recurring_delay_invoices: Renewals | None = None
-    attribution_model: Touch | None = None
-    auto_approve: Flag | None = None
+    recurring_delay_invoices: Renewals | None = Field(default=None, description="Invoices skipped.")
+    attribution_model: Touch | None = Field(default=None, description="Which click counts.")
+    auto_approve: Flag | None = Field(default=None, description="Without review.")
     custom_domain: HostName | None = Field(default=None, description="Changing it resets its verification.")
     network_visibility: Visibility | None = Field(default=None, description="Who can find the program.")
     is_publicly_discoverable: Flag | None = Field(default=None, description="Whether search engines may list it.")
-    allow_self_purchases: Flag | None = None
+    allow_self_purchases: Flag | None = Field(default=None, description="Own purchases earn.")
 
 
 _PLAIN = (

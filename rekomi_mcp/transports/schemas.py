@@ -70,7 +70,7 @@ def _beyond(schema: JsonSchema, base: type[BaseModel], words: str) -> JsonSchema
     """Only what an answer has beyond the one it extends, which is described elsewhere."""
     known = {field.serialization_alias or field.alias or name for name, field in base.model_fields.items()}
     own = {name: each for name, each in schema["properties"].items() if name not in known}
-    return {"type": "object", "description": f"{words} And:", "properties": own}
+    return {"type": "object", "description": words.replace("The", "These and the", 1), "properties": own}
 
 
 def _without(node: Any, keywords: frozenset[str]) -> Any:

@@ -20,7 +20,7 @@ from rekomi_mcp.storage.tables import (
     SalePaymentRow,
     SaleRow,
 )
-from rekomi_mcp.tools.tracking import stripe_walk
+from rekomi_mcp.tools.reconciling import stripe_walk
 from tests.support.acts import at_once
 from tests.support.contents import audit_lines
 from tests.support.shop import JsonObject, Shop

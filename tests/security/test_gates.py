@@ -46,6 +46,8 @@ NEEDS = {
 """The plan an operation needs where that is not Starter. Written down here again: a gate must not open by accident."""
 WRITES = {
     "create_program",
+    "repair_missed_sales",
+    "replay_failed_events",
     "update_program",
     "archive_program",
     "create_affiliate",

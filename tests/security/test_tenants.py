@@ -32,6 +32,7 @@ NAMES: dict[str, Callable[[Brand], Any]] = {
     "sourceId": lambda b: b.source,
     "affiliateSlug": lambda b: f"link-of-{b.slug}",
     "clickId": lambda b: f"click-of-{b.slug}",
+    "eventIds": lambda b: [f"evt_failed_{b.slug}"],
 }
 """Arguments that name one thing: whoever has no such thing is told that there is none."""
 FILTERS: dict[str, Callable[[Brand], Any]] = {
@@ -53,7 +54,7 @@ PLAIN = set(
     amountCents grossAmountCents currency customerId customerEmail subscriptionId occurredAt refundId
     allowAffiliateSelfMint overridesClickAttribution maxRedemptions firstOrderOnly minimumAmountCents
     minimumAmountCurrency since until method periodStart periodEnd format destinationUrl websiteUrl allowSelfPurchases
-    groupBy custom""".split()
+    groupBy custom confirm""".split()
 )
 """Arguments that name nothing. (Cursors have a test of their own.)"""
 INSTEAD = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from rekomi_mcp.tools.tracking.health_answer import Health
+from rekomi_mcp.tools.reconciling.health_answer import Health
 
 _DAY = int(timedelta(days=1).total_seconds())
 _RETENTION = 30 * _DAY

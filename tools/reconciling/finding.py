@@ -12,10 +12,10 @@ from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.domain.paging import decode_cursor, encode_cursor, foreign_cursor
 from rekomi_mcp.operation import Context, Inquiry, Operation, Route
 from rekomi_mcp.tools.fields import ListInput, ListOutput, Mode, Moment
-from rekomi_mcp.tools.tracking.differences import compare
-from rekomi_mcp.tools.tracking.stripe_walk import Walk, walk
-from rekomi_mcp.tools.tracking.window import WindowQuestion, question_of
-from rekomi_mcp.tools.tracking.words import Counts, Finding, count, present
+from rekomi_mcp.tools.reconciling.differences import compare
+from rekomi_mcp.tools.reconciling.stripe_walk import Walk, walk
+from rekomi_mcp.tools.reconciling.window import WindowQuestion, question_of
+from rekomi_mcp.tools.reconciling.words import Counts, Finding, count, present
 
 _LIST = "missed_sales"
 

@@ -21,7 +21,7 @@ from rekomi_mcp.tools.ingest.known import DENIED, Known, Recorded, SaleKey, key_
 from rekomi_mcp.tools.ingest.loading import reversal_of
 from rekomi_mcp.tools.ingest.terms import CREDITED
 from rekomi_mcp.tools.ingest.writes import Writes
-from rekomi_mcp.tools.tracking.stripe_walk import Walk
+from rekomi_mcp.tools.reconciling.stripe_walk import Walk
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import ConversionRow, SaleRow

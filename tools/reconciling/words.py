@@ -12,9 +12,9 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.money import display
 from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import DETAIL, Context, Output
-from rekomi_mcp.tools.attribution import WHY_NOBODY
+from rekomi_mcp.tools.attribution import why_nobody
 from rekomi_mcp.tools.ingest.terms import CREDITED
-from rekomi_mcp.tools.tracking.differences import (
+from rekomi_mcp.tools.reconciling.differences import (
     MISSING,
     NOT_CREDITED,
     ORPHAN_CODE,
@@ -168,7 +168,4 @@ def _advice_on_sale(each: Difference) -> str:
     }[each.kind]
     if each.outcome == CREDITED:
         return f"{what} {_REPAIR}"
-    why = WHY_NOBODY.get(each.outcome)
-    if why is None and each.outcome.startswith("affiliate_"):
-        why = f"The affiliate is {each.outcome.removeprefix('affiliate_').capitalize()}."
-    return f"{what} It earns nothing: {why or each.outcome} repair_missed_sales records it."
+    return f"{what} It earns nothing. {why_nobody(each.outcome)} repair_missed_sales records it."

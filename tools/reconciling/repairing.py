@@ -12,10 +12,10 @@ from rekomi_mcp.domain.errors import Conflict
 from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Output, Route
 from rekomi_mcp.tools.fields import Mode, Moment
 from rekomi_mcp.tools.ingest import apply_facts
-from rekomi_mcp.tools.tracking.differences import Comparison, compare, fingerprint
-from rekomi_mcp.tools.tracking.stripe_walk import Walk, walk
-from rekomi_mcp.tools.tracking.window import WindowQuestion, question_of
-from rekomi_mcp.tools.tracking.words import CommissionEffect, Counts, Finding, count, present, present_effects
+from rekomi_mcp.tools.reconciling.differences import Comparison, compare, fingerprint
+from rekomi_mcp.tools.reconciling.stripe_walk import Walk, walk
+from rekomi_mcp.tools.reconciling.window import WindowQuestion, question_of
+from rekomi_mcp.tools.reconciling.words import CommissionEffect, Counts, Finding, count, present, present_effects
 
 MOST_SHOWN = 50
 """Of findings and of affiliates; the counts are of all."""

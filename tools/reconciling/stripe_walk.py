@@ -12,7 +12,7 @@ import anyio
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe_lists import Listed, is_paid, made_between, sale_of_payment
-from rekomi_mcp.tools.tracking.window import MOST_OF_OURS, WindowQuestion
+from rekomi_mcp.tools.reconciling.window import MOST_OF_OURS, WindowQuestion
 
 if TYPE_CHECKING:
     from rekomi_mcp.gateways.stripe import StripeAccount

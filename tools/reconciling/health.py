@@ -11,9 +11,9 @@ from rekomi_mcp.gateways.stripe_codes import FoundCode
 from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Route
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import Mode
-from rekomi_mcp.tools.tracking.health_answer import CodeDifference, DeletedCoupon, FailedEvent, Health, SourceHealth
-from rekomi_mcp.tools.tracking.next_steps import next_steps
-from rekomi_mcp.tools.tracking.stripe_state import MOST_COUPONS, NO_ACCOUNT, HealthQuestion, StripeState, look
+from rekomi_mcp.tools.reconciling.health_answer import CodeDifference, DeletedCoupon, FailedEvent, Health, SourceHealth
+from rekomi_mcp.tools.reconciling.next_steps import next_steps
+from rekomi_mcp.tools.reconciling.stripe_state import MOST_COUPONS, NO_ACCOUNT, HealthQuestion, StripeState, look
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.inbox import FailedEvent as FailedRow

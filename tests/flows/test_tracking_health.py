@@ -1,0 +1,269 @@
+"""How the tracking fares: each trouble is named with what to do about it, and a good state is called good."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.app import App
+from rekomi_mcp.domain.errors import Refusal, StripeUnavailable
+from rekomi_mcp.gateways.stripe import StripeAccount
+from rekomi_mcp.gateways.stripe_inbox import inbox_row
+from rekomi_mcp.sandbox.simulate import Simulation
+from rekomi_mcp.sandbox.state import State
+from rekomi_mcp.settings import Settings
+from rekomi_mcp.storage.tables import AffiliateCodeRow, InboxEventRow, OutboundCallRow
+from rekomi_mcp.tools.reconciling import stripe_state
+from tests.support.contents import audit_lines
+from tests.support.shop import JsonObject, Shop, open_shop
+from tests.support.stripe_events import deliver, events_of, states
+from tests.support.world import World, operate
+
+pytestmark = pytest.mark.anyio
+
+
+async def health(shop: Shop) -> JsonObject:
+    return await shop.do("tracking_health")
+
+
+async def one_step(shop: Shop) -> str:
+    """What has to be done, when it is one thing."""
+    found = await health(shop)
+    assert found["healthy"] is False
+    [step] = found["nextSteps"]
+    return step
+
+
+def give_up(shop: Shop, *ids: str, account: str = "self", error: str = "stripe_refused") -> None:
+    """Events that were tried for two days."""
+    event: JsonObject = {"type": "invoice.paid", "created": 1, "data": {"object": {"id": "in_1"}}}
+    told = {"account": account, "state": "failed", "note": error, "attempts": 12}
+    rows = [inbox_row({**event, "id": id}, source="webhook", live=False, now=shop.app.clock()) | told for id in ids]
+    with shop.app.open_store().writing() as session:
+        storage.inbox.store(session, rows)
+
+
+async def test_a_server_that_hears_everything_is_healthy(shop: Shop) -> None:
+    await shop.sign()
+    await shop.sell(10_000, code="SARAH20")
+    found = await health(shop)
+    assert (found["healthy"], found["nextSteps"]) == (True, [])
+    [source] = found["sources"]
+    assert source["source"] == "poll"
+    assert 0 <= source["secondsAgo"] < 60
+    assert (found["webhookSecretSet"], found["pollSeconds"], found["stripeMode"]) == (False, 2.0, "sandbox")
+    assert (found["stripeReachable"], found["waitingEvents"], found["failedEventsTotal"]) == (True, 0, 0)
+    assert 0 <= found["readSecondsAgo"] < 60
+
+
+async def test_a_server_that_never_read_events_is_told_to_start(shop: Shop) -> None:
+    assert "never read" in await one_step(shop)
+
+
+@pytest.mark.parametrize(
+    ("away", "words"),
+    [
+        ({"seconds": 3 * 3600}, "read 3 hours ago: check"),
+        ({"days": 31}, "30 days: start the server, then run find_missed"),
+    ],
+)
+async def test_a_silence_is_told_with_its_length(shop: Shop, away: dict[str, int], words: str) -> None:
+    await shop.catch_up()
+    shop.customers.advance(**away)
+    assert words in await one_step(shop)
+
+
+async def test_failed_events_are_listed_and_tried_again(shop: Shop, state: State) -> None:
+    await shop.sign()
+    await shop.catch_up()
+    sold = shop.customers.checkout(amount=10_000, code="SARAH20")
+    [event] = events_of(state, "checkout.session.completed")
+    await deliver(shop.app, event)
+    with shop.app.open_store().writing() as session:
+        row = session.get_one(InboxEventRow, ("self", event["id"]))
+        row.state, row.note, row.attempts = "failed", "stripe_misconfigured", 12
+    found = await health(shop)
+    [failed] = found["failedEvents"]
+    assert failed.items() >= {"eventId": event["id"], "error": "stripe_misconfigured", "attempts": 12}.items()
+    assert (failed["type"], found["failedEventsTotal"]) == ("checkout.session.completed", 1)
+    assert "replay_failed_events" in found["nextSteps"][0]
+    lines = len(audit_lines(shop.app))
+    done = await shop.do("replay_failed_events")
+    assert (done["replayed"], done["eventIds"]) == (1, [event["id"]])
+    assert [action for _, action, _ in audit_lines(shop.app)[lines:]] == ["events.replayed"]
+    assert states(shop.app)[event["id"]] == "pending"
+    await shop.app.inbox.work_off()
+    conversion = await shop.conversion(sold)
+    assert conversion is not None
+    assert (await health(shop))["healthy"] is True
+    again = await shop.do("replay_failed_events")
+    assert (again["replayed"], again["summary"]) == (0, "No event has failed.")
+
+
+async def test_only_the_newest_failed_events_are_listed(shop: Shop) -> None:
+    await shop.catch_up()
+    for number in range(25):
+        give_up(shop, f"evt_{number:02}")
+        shop.customers.advance(seconds=1)
+    found = await health(shop)
+    assert found["failedEventsTotal"] == 25
+    assert [each["eventId"] for each in found["failedEvents"]] == [f"evt_{n:02}" for n in range(24, 4, -1)]
+
+
+async def test_named_events_are_tried_again_all_or_none_and_only_ones_own(shop: Shop) -> None:
+    give_up(shop, "evt_1", "evt_2")
+    give_up(shop, "evt_foreign", account="acct_neighbour01")
+    for ids in (["evt_1", "evt_foreign"], ["evt_1", "evt_unknown"]):
+        with pytest.raises(Refusal) as refusal:
+            await shop.do("replay_failed_events", eventIds=ids)
+        assert (refusal.value.code, refusal.value.field) == ("not_found", "eventIds")
+    assert (await shop.do("replay_failed_events", eventIds=["evt_1", "evt_1"]))["replayed"] == 1
+    assert (await shop.do("replay_failed_events"))["eventIds"] == ["evt_2"]
+    assert states(shop.app)["evt_foreign"] == "failed"
+
+
+async def test_events_that_nobody_works_off_are_noticed(shop: Shop, state: State) -> None:
+    await shop.catch_up()
+    shop.customers.checkout(amount=10_000)
+    await shop.app.poller.poll()
+    waiting = (await health(shop))["waitingEvents"]
+    assert waiting > 0
+    assert (await health(shop))["healthy"] is True, "they have just arrived"
+    shop.customers.advance(seconds=3600)
+    await shop.app.poller.poll()
+    assert "not worked off, the oldest for 60 minutes" in await one_step(shop)
+    await shop.app.inbox.work_off()
+    assert (await health(shop))["healthy"] is True
+
+
+async def test_codes_that_are_on_in_one_place_only_are_listed(shop: Shop) -> None:
+    deal = await shop.sign()
+    tom = await shop.sign("TOM20", name="Tom Ray", program=deal.program, coupon={"name": "Toms"})
+    client = await shop.app.stripe.client()
+    await shop.catch_up()
+    with shop.app.open_store().writing() as session:
+        sarahs, toms = [session.get_one(AffiliateCodeRow, each.code) for each in (deal, tom)]
+        promotion_code, other = str(sarahs.stripe_promotion_code_id), str(toms.stripe_promotion_code_id)
+        toms.status = "Inactive"
+    await client.v1.promotion_codes.update_async(promotion_code, {"active": False})
+    found = await health(shop)
+    assert sorted((c["code"], c["here"], c["inStripe"], c["promotionCodeId"]) for c in found["codeDifferences"]) == [
+        ("SARAH20", "Active", "inactive", promotion_code),
+        ("TOM20", "Inactive", "active", other),
+    ]
+    assert len(found["nextSteps"]) == 2
+    assert any("deactivate_affiliate_code" in step for step in found["nextSteps"])
+
+
+async def test_a_code_that_is_used_up_or_expired_is_no_trouble(shop: Shop) -> None:
+    deal = await shop.sign(mint={"maxRedemptions": 1})
+    soon = (shop.app.clock() + timedelta(hours=1)).isoformat()
+    await shop.sign("TOM20", name="Tom Ray", program=deal.program, coupon={"name": "Toms"}, mint={"expiresAt": soon})
+    await shop.sell(10_000, code="SARAH20")
+    shop.customers.advance(seconds=7200)
+    await shop.catch_up()
+    found = await health(shop)
+    assert (found["codeDifferences"], found["nextSteps"]) == ([], [])
+
+
+@pytest.mark.parametrize("crowded", [False, True], ids=["a short list", "a list too long to read"])
+async def test_a_coupon_that_is_deleted_in_stripe_is_noticed(
+    shop: Shop, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deal = await shop.sign()
+    await shop.sign("TOM20", name="Tom Ray", program=deal.program, coupon={"name": "Toms"})
+    await shop.catch_up()
+    coupons = {c["id"]: c["stripeCouponId"] for c in (await shop.do("list_campaign_coupons"))["items"]}
+    client = await shop.app.stripe.client()
+    await client.v1.coupons.delete_async(coupons[deal.coupon])
+    if crowded:
+
+        async def nothing_yet(*_: Any) -> tuple[list[JsonObject], bool]:
+            return [{"id": "another"}], True
+
+        monkeypatch.setattr(stripe_state, "coupons", nothing_yet)
+    found = await health(shop)
+    assert [each["couponId"] for each in found["deletedCoupons"]] == [deal.coupon]
+    assert "archive_campaign_coupon" in found["nextSteps"][0]
+
+
+async def test_writes_to_stripe_that_fail_are_noticed(shop: Shop) -> None:
+    await shop.catch_up()
+    now = shop.app.clock()
+    call: dict[str, Any] = {
+        "organization_id": shop.id,
+        "operation": "mint_affiliate_code",
+        "ticket": {},
+        "actor": {},
+        "attempts": 1,
+    }
+    common: dict[str, Any] = {
+        **call,
+        "request_sha256": "0",
+        "state": "pending",
+        "next_attempt_at": now,
+        "created_at": now,
+    }
+    with shop.app.open_store().writing() as session:
+        session.add(OutboundCallRow(**common, subject_id="1"))
+    found = await health(shop)
+    assert (found["healthy"], found["pendingCalls"], found["failingCalls"]) == (True, 1, 0)
+    assert "finish by themselves" in found["nextSteps"][0]
+    with shop.app.open_store().writing() as session:
+        session.add(OutboundCallRow(**common, subject_id="2", last_error="stripe_unavailable"))
+    found = await health(shop)
+    assert (found["healthy"], found["failingCalls"], found["lastCallError"]) == (False, 1, "stripe_unavailable")
+
+
+async def test_a_stripe_that_does_not_answer_is_a_finding(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.catch_up()
+
+    async def down(*_: Any, **__: Any) -> Any:
+        raise StripeUnavailable("Stripe could not be reached, and nothing was changed. Try again in a minute.")
+
+    monkeypatch.setattr(StripeAccount, "page", down)
+    found = await health(shop)
+    assert (found["healthy"], found["stripeReachable"]) == (False, False)
+    assert found["nextSteps"][0].startswith("Stripe could not be asked. Stripe could not be reached")
+    assert found["readSecondsAgo"] is not None, "what is known here is told all the same"
+
+
+async def test_without_an_account_the_first_step_is_to_link_one(shop: Shop) -> None:
+    await operate(shop.app, "update_organization", {"organization": "story", "stripeAccount": "none"})
+    found = await health(shop)
+    assert (found["healthy"], found["stripeReachable"]) == (False, None)
+    [step] = found["nextSteps"]
+    assert "link-stripe" in step
+
+
+async def test_the_events_of_another_account_are_not_counted(shop: Shop, world: World) -> None:
+    await shop.catch_up()
+    give_up(shop, "evt_foreign", account=world.neighbour.account)
+    found = await health(shop)
+    assert (found["healthy"], found["failedEventsTotal"]) == (True, 0)
+
+
+@pytest.fixture
+async def with_endpoint(settings: Settings, world: World) -> AsyncGenerator[Shop]:
+    """A shop whose server has the secret of a webhook endpoint."""
+    secret = SecretStr("whsec_of_the_shop")
+    app = App(settings.model_copy(update={"stripe_webhook_secret": secret, "poll_seconds": 30.0}))
+    state = State(app.settings.sandbox_path)
+    async with app.running():
+        yield await open_shop(app, world, Simulation(state))
+    state.close()
+
+
+async def test_an_endpoint_that_stays_silent_is_noticed(with_endpoint: Shop) -> None:
+    shop = with_endpoint
+    await shop.catch_up()
+    found = await health(shop)
+    assert (found["healthy"], found["webhookSecretSet"], found["pollSeconds"]) == (True, True, 30.0)
+    await shop.sell(10_000)
+    assert "arrive by polling only" in await one_step(shop)
+    assert "whsec" not in str(await health(shop))
