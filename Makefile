@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NODE := tests/outside/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench load docs outside inspector conformance tdqs fuzz installs audit clean
+.PHONY: help demo test check bench load docs outside inspector conformance tdqs fuzz browser installs audit clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ bench: $(VENV)/installed-dev ## measure speed and memory beside their floors, wi
 load: $(VENV)/installed-dev ## deliver 100,000 webhooks in any order to a real server, and check every sale; takes about 15 minutes
 	@$(BIN)/python -m tests.load
 
-outside: inspector conformance tdqs fuzz installs ## let programs of others look at the server: the next five
+outside: inspector conformance tdqs fuzz browser installs ## let programs of others look at the server: the next six
 
 inspector: $(VENV)/installed-dev $(NODE)/installed ## the MCP inspector, on stdio and HTTP, in both eras of the protocol; needs npm
 	@$(BIN)/python -m tests.outside.inspector
@@ -40,6 +40,9 @@ tdqs: $(VENV)/installed-dev ## TDQS, a linter of tool definitions
 
 fuzz: $(VENV)/installed-dev ## Schemathesis on /openapi.json, with a token of every plan and scope
 	@$(BIN)/python -m tests.outside.fuzz
+
+browser: $(VENV)/installed-outside ## a real Chromium on a brand's site, with links and the tracking script; skipped where there is none
+	@$(BIN)/python -m tests.outside.browser
 
 installs: $(VENV)/installed-outside ## build the package, install it with uvx and pipx, and work with it as an assistant
 	@$(BIN)/python -m tests.outside.installs

@@ -14,6 +14,7 @@ import anyio
 
 from rekomi_mcp.gateways.stripe import Endpoint, StripeGateway
 from rekomi_mcp.gateways.vault import KeyVault
+from rekomi_mcp.operation import Intake, Site
 from rekomi_mcp.pipeline import Pipeline
 from rekomi_mcp.pipeline.admission import Deployment
 from rekomi_mcp.pipeline.rate_limit import RateLimiter
@@ -62,10 +63,12 @@ class App:
                 clock=self.clock,
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
+                site=Site(self.settings.address, is_public=self.settings.public_url is not None),
                 vault=KeyVault(
                     self.settings.secret_key.get_secret_value() if self.settings.secret_key else None,
                     self.settings.secret_key_file,
                 ),
+                intake=Intake(bool(self.settings.webhook_secrets), self.settings.poll_pause_seconds),
             )
         )
 
@@ -85,9 +88,8 @@ class App:
     def background(self) -> Background:
         from rekomi_mcp.workers.background import Background, Pace
 
-        sandbox = self.settings.mode == "sandbox"
-        poll = self.settings.poll_seconds or (2.0 if sandbox else 60.0)
-        return Background(self.open_store, self.pipeline, self.inbox, self.poller, self.clock, Pace(poll=poll))
+        pace = Pace(poll=self.settings.poll_pause_seconds)
+        return Background(self.open_store, self.pipeline, self.inbox, self.poller, self.clock, pace)
 
     def open_store(self) -> Store:
         """The store, migrated and checked the first time.

@@ -96,6 +96,30 @@ class Vault(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the HTTP server is, for the addresses that answers hold."""
+
+    address: str
+    """Where it is reached at least from its own machine."""
+    is_public: bool = False
+    """Whether that is the address other people reach it at."""
+
+    @property
+    def public(self) -> str | None:
+        return self.address if self.is_public else None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How this server hears of Stripe's events."""
+
+    webhooks: bool
+    """Whether the secret of a webhook endpoint is set."""
+    poll_seconds: float
+    """The pause between two readings of Stripe's event list."""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
 
@@ -105,7 +129,9 @@ class Context:
     mode: str
     """`sandbox`, `test` or `live`: what kind of money this is."""
     catalogue: Catalogue
+    site: Site
     vault: Vault
+    intake: Intake
     changes: list[Change] = field(default_factory=list[Change])
 
     @property
@@ -217,6 +243,9 @@ class Operation(Generic[In, Out]):
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
     """True for a write whose repetition changes nothing more."""
+    stream: bool = False
+    """True for the server's own append of what many strangers do, such as clicks: its rows are their own record, with
+    the time and all that is known, and a line for each would bury what people did. Only its refusals are audited."""
 
     def __post_init__(self) -> None:
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
@@ -225,6 +254,7 @@ class Operation(Generic[In, Out]):
         assert self.steps is None or not self.reads, f"{self.name}: three steps are for writes"
         assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
         assert self.name.isidentifier(), self.name
+        assert not (self.stream and self.exposed), f"{self.name}: what people do is audited"
         assert self.route is None or self.route.path.startswith("/"), self.name
 
     @property

@@ -115,12 +115,15 @@ def http_config(http_app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 def build_http_app(app: App) -> Starlette:
     """The ASGI application. Its lifespan runs the background work, and on the sandbox links the sandbox's webhook."""
+    from rekomi_mcp.transports.brand_pages import build_brand_pages, is_for_pages
     from rekomi_mcp.transports.browsers import BrowserGuard, OwnNames
     from rekomi_mcp.transports.http import EXCEPTION_HANDLERS, build_routes
     from rekomi_mcp.transports.mcp_http import build_mcp_endpoint, identify_http
     from rekomi_mcp.transports.openapi import describe_api
     from rekomi_mcp.transports.postback import build_postback_route
+    from rekomi_mcp.transports.redirects import build_redirects
     from rekomi_mcp.transports.tracking import build_tracking_routes
+    from rekomi_mcp.transports.visitors import Reception
     from rekomi_mcp.transports.webhooks import PATH, build_stripe_webhook
 
     settings, sandbox = app.settings, app.settings.mode == "sandbox"
@@ -129,6 +132,7 @@ def build_http_app(app: App) -> Starlette:
     webhook_secrets = settings.webhook_secrets
     if app.sandbox.is_built_in and not webhook_secrets:
         webhook_secrets = [f"whsec_{secrets.token_hex(24)}"]
+    reception = Reception(app.open_store, app.pipeline, app.clock, settings)
     described: dict[str, Any] = describe_api(app.catalogue, settings.address, sandbox=sandbox)
 
     async def openapi(request: Request) -> Response:
@@ -143,6 +147,7 @@ def build_http_app(app: App) -> Starlette:
             if app.sandbox.is_built_in:
                 await app.sandbox.register_webhook(f"http://127.0.0.1:{settings.port}{PATH}", webhook_secrets[0])
             yield
+            await reception.book.close()
 
     http_app = Starlette(
         routes=[
@@ -152,11 +157,20 @@ def build_http_app(app: App) -> Starlette:
             ),
             Route("/openapi.json", openapi),
             Route("/healthz", healthz),
+            build_redirects(reception),
+            *build_brand_pages(reception, settings.visits_per_minute),
             *build_tracking_routes(app.catalogue, app.pipeline),
             *build_postback_route(app.catalogue, app.pipeline),
             *build_routes(app.catalogue, app.pipeline, settings.max_body_bytes),
         ],
-        middleware=[Middleware(BrowserGuard, names=OwnNames.of(settings), exempt=frozenset({PATH, "/healthz"}))],
+        middleware=[
+            Middleware(
+                BrowserGuard,
+                names=OwnNames.of(settings),
+                exempt=frozenset({PATH, "/healthz"}),
+                is_for_pages=is_for_pages,
+            )
+        ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )

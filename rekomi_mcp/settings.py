@@ -58,6 +58,13 @@ class Settings(BaseModel):
         default=None, description="Address people reach the HTTP server at, when it stands behind a proxy."
     )
     rate_limit_per_minute: int = Field(default=600, ge=1, description="Calls a minute one token may make.")
+    visits_per_minute: int = Field(
+        default=120, ge=1, description="Visits of tracking links, and signups, a minute that count from one address."
+    )
+    country_header: str | None = Field(
+        default=None,
+        description="Header in which the proxy in front says a visitor's country, such as CF-IPCountry; none when unset.",
+    )
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Largest request body.")
     poll_seconds: float | None = Field(
         default=None, ge=1, description="Pause between readings of Stripe's events; 60, or 2 on the sandbox."
@@ -148,6 +155,10 @@ class Settings(BaseModel):
     def webhook_secrets(self) -> list[str]:
         text = self.stripe_webhook_secret.get_secret_value() if self.stripe_webhook_secret else ""
         return [secret for part in text.split(",") if (secret := part.strip())]
+
+    @property
+    def poll_pause_seconds(self) -> float:
+        return self.poll_seconds or (2.0 if self.mode == "sandbox" else 60.0)
 
     @property
     def address(self) -> str:

@@ -46,6 +46,21 @@ def active_of_program(session: Session, organization_id: str, program_id: str) -
     return session.exec(query).all()
 
 
+def live_in_stripe(session: Session, organization_id: str, limit: int) -> list[tuple[str, str, str]]:
+    """The newest campaign coupons that should be in Stripe: our id, the name and the coupon's id there."""
+    query = (
+        select(CampaignCouponRow.id, CampaignCouponRow.name, col(CampaignCouponRow.stripe_coupon_id))
+        .where(
+            CampaignCouponRow.organization_id == organization_id,
+            CampaignCouponRow.status == "Active",
+            col(CampaignCouponRow.stripe_coupon_id).is_not(None),
+        )
+        .order_by(col(CampaignCouponRow.created_at).desc(), col(CampaignCouponRow.id).desc())
+        .limit(limit)
+    )
+    return [(row_id, name, str(stripe_id)) for row_id, name, stripe_id in session.exec(query)]
+
+
 def of_stripe_coupon(
     session: Session, organization_id: str, program_id: str, stripe_coupon_id: str
 ) -> CampaignCouponRow | None:

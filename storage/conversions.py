@@ -165,3 +165,23 @@ def timeline(session: Session, organization_id: str, conversion_id: str, limit: 
         )
         query = query.where(col(LedgerEntryRow.conversion_id).in_(siblings))
     return session.exec(query.order_by(col(LedgerEntryRow.occurred_at), col(LedgerEntryRow.id)).limit(limit)).all()
+
+
+def told_by_stripe(
+    session: Session, organization_id: str, span: tuple[datetime, datetime], recorded_by: datetime, limit: int
+) -> list[tuple[str, str, datetime]]:
+    """Credited sales of a span that Stripe told of, newest first: source, source id and time."""
+    query = (
+        select(SaleRow.source, SaleRow.source_id, ConversionRow.occurred_at)
+        .join(SaleRow, col(SaleRow.id) == ConversionRow.sale_id)
+        .where(
+            ConversionRow.organization_id == organization_id,
+            ConversionRow.occurred_at >= span[0],
+            ConversionRow.occurred_at < span[1],
+            col(SaleRow.source).in_(("invoice", "checkout_session")),
+            SaleRow.recorded_at <= recorded_by,
+        )
+        .order_by(col(ConversionRow.occurred_at).desc(), col(ConversionRow.id).desc())
+        .limit(limit)
+    )
+    return list(session.exec(query))

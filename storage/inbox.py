@@ -1,10 +1,12 @@
 """The inbox of Stripe events: stored first, worked off in batches, failures kept with their error."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.rows import add_missing
@@ -13,6 +15,7 @@ from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 PENDING, DONE, IGNORED, FAILED = "pending", "done", "ignored", "failed"
 NOT_LINKED = "no organization is linked to this Stripe account"
 """Why an event waits to be wanted: linking the account brings it back."""
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def store(session: Session, events: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
@@ -76,6 +79,70 @@ def reopen(session: Session, account: str, note: str, now: datetime) -> int:
         .values(state=PENDING, note=None, processed_at=None, next_attempt_at=now, attempts=0)
     )
     return result.rowcount
+
+
+def replay_failed(session: Session, account: str, event_ids: Sequence[str] | None, now: datetime) -> list[str]:
+    """Put failed events of an account back to waiting, all of them when none are named; answers which."""
+    query = update(InboxEventRow).where(*_in_state(account, FAILED))
+    if event_ids is not None:
+        query = query.where(col(InboxEventRow.event_id).in_(event_ids))
+    values = {"state": PENDING, "note": None, "processed_at": None, "next_attempt_at": now, "attempts": 0}
+    return sorted(session.exec(query.values(values).returning(col(InboxEventRow.event_id))).scalars())
+
+
+def _in_state(account: str, state: str) -> list[ColumnElement[bool]]:
+    """The events of an account in a state. The time, which all have, leads to the index that begins with the state."""
+    return [
+        col(InboxEventRow.state) == state,
+        col(InboxEventRow.next_attempt_at) >= _BEGINNING,
+        col(InboxEventRow.account) == account,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """An event that was given up, without its payload."""
+
+    event_id: str
+    type: str
+    note: str | None
+    attempts: int
+    received_at: datetime
+
+
+def failed(session: Session, account: str, limit: int) -> tuple[int, list[FailedEvent]]:
+    """How many events of an account were given up, and the newest of them."""
+    number = session.exec(select(func.count()).select_from(InboxEventRow).where(*_in_state(account, FAILED))).one()
+    query = (
+        select_columns(*(col(getattr(InboxEventRow, name)) for name in FailedEvent.__slots__))
+        .where(*_in_state(account, FAILED))
+        .order_by(col(InboxEventRow.received_at).desc(), col(InboxEventRow.event_id))
+        .limit(limit)
+    )
+    return number, [FailedEvent(*row) for row in session.connection().execute(query)]
+
+
+def waiting(session: Session, account: str) -> tuple[int, datetime | None]:
+    """How many events of an account are not worked off yet, and since when the oldest waits."""
+    query = select(func.count(), func.min(InboxEventRow.received_at)).where(*_in_state(account, PENDING))
+    return session.exec(query).one()
+
+
+def newest_from(session: Session, account: str, source: str) -> tuple[str, datetime] | None:
+    """Type and time of the event that last arrived by `webhook` or by `poll`."""
+    query = (
+        select(InboxEventRow.type, InboxEventRow.received_at)
+        .where(InboxEventRow.account == account, InboxEventRow.source == source)
+        .order_by(col(InboxEventRow.received_at).desc())
+        .limit(1)
+    )
+    return session.exec(query).first()
+
+
+def read_until(session: Session, account: str) -> datetime | None:
+    """How far polling has read the account's events; None when it never began."""
+    row = session.get(PollCursorRow, account)
+    return row.read_until if row is not None else None
 
 
 def postpone(session: Session, key: tuple[str, str], until: datetime, note: str) -> None:

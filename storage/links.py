@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col, func, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
 from rekomi_mcp.storage.rows import add_missing
-from rekomi_mcp.storage.tables import AffiliateLinkRow, LinkSlugRow
+from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow, LinkSlugRow, ProgramRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,55 @@ def by_slugs(session: Session, organization_id: str, slugs: Iterable[str]) -> di
     return dict(session.exec(query).all())
 
 
-def anywhere(session: Session, slug: str) -> AffiliateLinkRow | None:
-    """The link a slug leads to, of whichever organization: for doors that a slug is all the credential for."""
-    query = (
-        select(AffiliateLinkRow)
-        .join(LinkSlugRow, col(LinkSlugRow.link_id) == AffiliateLinkRow.id)
-        .where(LinkSlugRow.slug == slug)
-    )
-    return session.exec(query).first()
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a slug leads to, and where."""
+
+    organization_id: str
+    program_id: str
+    affiliate_id: str
+    link_id: str
+    slug: str
+    """As the link is called now."""
+    destination_url: str | None
+    website_url: str | None
+    cookie_window_days: int
+    attribution_model: str
+
+
+_COLUMNS: tuple[Any, ...] = (
+    LinkSlugRow.slug,
+    AffiliateLinkRow.organization_id,
+    AffiliateRow.program_id,
+    AffiliateLinkRow.affiliate_id,
+    AffiliateLinkRow.id,
+    AffiliateLinkRow.slug,
+    AffiliateLinkRow.destination_url,
+    ProgramRow.website_url,
+    ProgramRow.cookie_window_days,
+    ProgramRow.attribution_model,
+)
+_TARGET = (
+    select_columns(*_COLUMNS)
+    .select_from(LinkSlugRow)
+    .join(AffiliateLinkRow, col(AffiliateLinkRow.id) == LinkSlugRow.link_id)
+    .join(AffiliateRow, col(AffiliateRow.id) == AffiliateLinkRow.affiliate_id)
+    .join(ProgramRow, col(ProgramRow.id) == AffiliateRow.program_id)
+)
+"""Run for every visit, so it reads columns: entities would cost several times as much."""
+
+
+def targets(session: Session, slugs: Iterable[str], *, of_program: str | None = None) -> dict[str, Target]:
+    """Where these slugs lead, of whichever organization: the doors for visitors know nobody else.
+
+    Args:
+        of_program: only links of the organization that this program belongs to.
+    """
+    query = _TARGET.where(col(LinkSlugRow.slug).in_(set(slugs)))
+    if of_program is not None:
+        owner = select(ProgramRow.organization_id).where(ProgramRow.id == of_program).scalar_subquery()
+        query = query.where(col(LinkSlugRow.organization_id) == owner)
+    return {row[0]: Target(*row[1:]) for row in session.connection().execute(query)}
 
 
 def owner_of_slug(session: Session, slug: str) -> str | None:
@@ -55,10 +98,23 @@ def taken_slugs(session: Session, slugs: Iterable[str]) -> set[str]:
     return set(session.exec(select(LinkSlugRow.slug).where(col(LinkSlugRow.slug).in_(set(slugs)))))
 
 
-def claim_slug(session: Session, link: AffiliateLinkRow, now: datetime) -> bool:
-    """Have the link's slug lead to it from now on; False when it leads, or led, to another link."""
-    row = {"slug": link.slug, "organization_id": link.organization_id, "link_id": link.id, "created_at": now}
-    return bool(add_missing(session, LinkSlugRow, [row])) or owner_of_slug(session, link.slug) == link.id
+def claim_slug(session: Session, link: AffiliateLinkRow, slug: str, now: datetime) -> bool:
+    """Have the slug lead to the link from now on; False when it leads, or led, to another."""
+    row = {"slug": slug, "organization_id": link.organization_id, "link_id": link.id, "created_at": now}
+    return bool(add_missing(session, LinkSlugRow, [row])) or owner_of_slug(session, slug) == link.id
+
+
+def slugs_of(session: Session, organization_id: str, link_ids: Iterable[str]) -> dict[str, str]:
+    """What each link is called now."""
+    query = select(AffiliateLinkRow.id, AffiliateLinkRow.slug).where(
+        AffiliateLinkRow.organization_id == organization_id, col(AffiliateLinkRow.id).in_(set(link_ids))
+    )
+    return dict(session.exec(query).all())
+
+
+def count_slugs(session: Session, link_id: str) -> int:
+    """How many slugs a link has or had."""
+    return session.exec(select(func.count()).where(LinkSlugRow.link_id == link_id)).one()
 
 
 def of_affiliates(

@@ -36,6 +36,7 @@ class OrganizationView(Protocol):
     payout_grace_days: int
     home_currency: str
     stripe_account: str | None
+    attribution_params: str | None
 
 
 COLUMNS = tuple(inspect(OrganizationRow).columns)
@@ -63,6 +64,22 @@ def by_slug(session: Session, slug: str) -> OrganizationRow | None:
 
 def by_stripe_account(session: Session, account: str) -> OrganizationRow | None:
     return session.exec(select(OrganizationRow).where(OrganizationRow.stripe_account == account)).first()
+
+
+def attribution_params_of_program(session: Session, program_id: str) -> str | None:
+    """The own attribution parameters of the organization that has this program: for its pages, which know no more."""
+    query = (
+        select(OrganizationRow.attribution_params)
+        .join(ProgramRow, col(ProgramRow.organization_id) == OrganizationRow.id)
+        .where(ProgramRow.id == program_id)
+    )
+    return session.exec(query).first()
+
+
+def set_attribution_params(session: Session, organization_id: str, text: str | None, now: datetime) -> None:
+    row = session.get_one(OrganizationRow, organization_id)
+    row.attribution_params, row.updated_at = text, now
+    session.flush()
 
 
 def everyone(session: Session) -> Sequence[OrganizationRow]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, or_, select
 
 from rekomi_mcp.storage.tables import OutboundCallRow
@@ -140,6 +140,31 @@ def note_error(session: Session, call_id: str, error: str) -> None:
         update(OutboundCallRow)
         .where(col(OutboundCallRow.id) == call_id, col(OutboundCallRow.state) == PENDING)
         .values(last_error=error)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Calls that were decided here and not made in Stripe yet."""
+
+    pending: int
+    failing: int
+    """Those of them whose last attempt failed."""
+    since: datetime | None
+    last_error: str | None
+
+
+def unfinished(session: Session, organization_id: str) -> Unfinished:
+    ours = (
+        OutboundCallRow.state == PENDING,
+        # All have this time; it leads to the index that begins with the state.
+        OutboundCallRow.next_attempt_at >= datetime(1970, 1, 1, tzinfo=UTC),
+        OutboundCallRow.organization_id == organization_id,
+    )
+    query = select(func.count(), func.count(col(OutboundCallRow.last_error)), func.min(OutboundCallRow.created_at))
+    pending, failing, since = session.exec(query.where(*ours)).one()
+    return Unfinished(
+        pending, failing, since, session.exec(select(func.max(OutboundCallRow.last_error)).where(*ours)).one()
     )
 
 

@@ -15,6 +15,7 @@ from rekomi_mcp.cli.call import markdown_table
 from rekomi_mcp.cli.parser import build_parser
 from rekomi_mcp.domain import errors
 from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.gateways.stripe_inbox import HANDLED_EVENTS
 from rekomi_mcp.settings import PREFIX, Settings
 from rekomi_mcp.tools import CATALOGUE
 from rekomi_mcp.tools.prompts import PROMPTS, Argument
@@ -102,6 +103,10 @@ def prompts_table() -> str:
     return "\n".join(rows)
 
 
+def events_block() -> str:
+    return "\n".join(["```", *HANDLED_EVENTS, "```"])
+
+
 def _filled_in(argument: Argument) -> str:
     return argument.name if argument.required else f"[{argument.name}]"
 
@@ -116,6 +121,7 @@ GENERATED: dict[str, dict[str, Callable[[], str]]] = {
         "resources": resources_table,
         "prompts": prompts_table,
         "settings": settings_table,
+        "events": events_block,
     },
     "docs/commands.md": {"commands": commands_table, "own operations": own_operations_table},
     "docs/errors.md": {"errors": errors_table},

@@ -99,7 +99,7 @@ def test_the_wheel_holds_every_module_and_no_other(wheel: Path) -> None:
 def test_the_wheel_owns_one_import_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         top = {name.partition("/")[0] for name in archive.namelist()}
-        assert "rekomi_mcp/py.typed" in archive.namelist()
+        assert {"rekomi_mcp/py.typed", "rekomi_mcp/transports/loader.js"} <= set(archive.namelist())
     assert top == {"rekomi_mcp", f"rekomi_mcp-{__version__}.dist-info"}
 
 

@@ -28,9 +28,11 @@ from rekomi_mcp.tools.campaign_coupons import (
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
 )
+from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
-from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD
+from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
+from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
 from rekomi_mcp.tools.minting import MINT_AFFILIATE_CODE
 from rekomi_mcp.tools.organization import GET_BILLING_STATE, GET_ORGANIZATION, WHOAMI
 from rekomi_mcp.tools.payouts import RUN_PAYOUT_PREVIEW
@@ -39,6 +41,13 @@ from rekomi_mcp.tools.programs import ARCHIVE_PROGRAM, CREATE_PROGRAM, GET_PROGR
 from rekomi_mcp.tools.server_refunds import RECORD_REFUND
 from rekomi_mcp.tools.server_sales import RECORD_SALE
 from rekomi_mcp.tools.signing_secrets import CREATE_SIGNING_SECRET, LIST_SIGNING_SECRETS, REVOKE_SIGNING_SECRET
+from rekomi_mcp.tools.tracking import (
+    FIND_MISSED_SALES,
+    REPAIR_MISSED_SALES,
+    REPLAY_FAILED_EVENTS,
+    TRACKING_HEALTH,
+)
+from rekomi_mcp.tools.website import GET_ATTRIBUTION_PARAMS, GET_INSTALL_SNIPPET, SET_ATTRIBUTION_PARAMS
 
 CATALOGUE = Catalogue(
     WHOAMI,
@@ -55,6 +64,13 @@ CATALOGUE = Catalogue(
     UPDATE_AFFILIATE,
     APPROVE_AFFILIATE,
     REJECT_AFFILIATE,
+    CREATE_LINK,
+    LIST_LINKS,
+    RENAME_LINK,
+    LIST_CLICKS,
+    GET_INSTALL_SNIPPET,
+    GET_ATTRIBUTION_PARAMS,
+    SET_ATTRIBUTION_PARAMS,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
@@ -72,6 +88,10 @@ CATALOGUE = Catalogue(
     GET_CONVERSION,
     EXPLAIN_ATTRIBUTION,
     RUN_PAYOUT_PREVIEW,
+    TRACKING_HEALTH,
+    FIND_MISSED_SALES,
+    REPAIR_MISSED_SALES,
+    REPLAY_FAILED_EVENTS,
     LIST_AUDIT_LOG,
     CREATE_ORGANIZATION,
     UPDATE_ORGANIZATION,
@@ -84,5 +104,7 @@ CATALOGUE = Catalogue(
     REVOKE_SIGNING_SECRET,
     RECORD_POSTBACK,
     INGEST_STRIPE_EVENTS,
-    unlisted=frozenset({"links", "server", "website"}),
+    RECORD_CLICKS,
+    RECORD_SIGNUP,
+    unlisted=frozenset({"audit", "links", "organization", "server", "website"}),
 )

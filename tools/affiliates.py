@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,41 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.domain import slugs
 from rekomi_mcp.domain.access import Role, Scope
 from rekomi_mcp.domain.commission import CommissionType
-from rekomi_mcp.domain.errors import (
-    AffiliateAlreadyExists,
-    AliasAlreadyTaken,
-    InvalidInput,
-    SlugReserved,
-    StatusConflict,
-)
+from rekomi_mcp.domain.errors import AffiliateAlreadyExists, InvalidInput, StatusConflict
 from rekomi_mcp.operation import DETAIL, Context, Input, Operation, Output, Route
-from rekomi_mcp.tools import lookups
+from rekomi_mcp.tools import links, lookups
 from rekomi_mcp.tools.fields import Currency, Email, Flag, Id, Line, ListInput, ListOutput, Name, Number, Slug
+from rekomi_mcp.tools.links import LinkOutput
 from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rekomi_mcp.domain.commission import Rate
-    from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow
+    from rekomi_mcp.storage.tables import AffiliateRow
 
 Status = Literal["Pending", "Approved", "Rejected", "Paused", "Banned"]
 Source = Literal["Direct", "Public", "Invite", "Network"]
 Tag = Annotated[Name, StringConstraints(max_length=40)]
-
-
-class LinkOutput(Output):
-    id: str
-    affiliate_id: str
-    slug: str
-    custom_alias: str | None = None
-    is_default: bool
-    format: Literal["Short", "Query", "Path", "Hash"]
-    destination_url: str | None = Field(default=None, description="null: the program's websiteUrl.")
-    created_at: datetime
 
 
 class AffiliateOutput(Output):
@@ -71,7 +53,7 @@ class AffiliateList(ListOutput[AffiliateOutput]):
     """One page of affiliates."""
 
 
-def present(row: AffiliateRow, links: Sequence[AffiliateLinkRow]) -> AffiliateOutput:
+def present(row: AffiliateRow, links_of_it: Sequence[dict[str, object]]) -> AffiliateOutput:
     rate = rate_of(row)
     return AffiliateOutput.model_validate(
         {
@@ -89,13 +71,13 @@ def present(row: AffiliateRow, links: Sequence[AffiliateLinkRow]) -> AffiliateOu
             "custom_commission_type": rate.type if rate else None,
             "custom_commission_value": wire_value(rate) if rate else None,
             "custom_commission_currency": rate.currency if rate else None,
-            "links": [link.model_dump(exclude={"organization_id"}) for link in links],
+            "links": links_of_it,
         }
     )
 
 
 def _present_one(context: Context, row: AffiliateRow) -> AffiliateOutput:
-    return present(row, storage.links.of_affiliates(context.session, context.organization_id, [row.id]).get(row.id, []))
+    return present(row, links.of_affiliates(context, [row]).get(row.id, []))
 
 
 class CreateAffiliateInput(Input):
@@ -139,7 +121,7 @@ def _create(context: Context, request: CreateAffiliateInput) -> AffiliateOutput:
             field="email",
         )
     if request.status == "Approved" or request.custom_alias is not None:
-        _add_default_link(context, row, request.custom_alias)
+        links.add_default_link(context, row, request.custom_alias)
     answer = _present_one(context, row)
     context.changed("affiliate", row.id, after=answer)
     return answer
@@ -166,35 +148,6 @@ def _set_rate(row: AffiliateRow, rate: Rate | None) -> None:
     row.commission_currency = rate.currency if rate else None
 
 
-def _add_default_link(context: Context, row: AffiliateRow, alias: str | None) -> None:
-    """Give an affiliate the link that every affiliate has once approved."""
-    link = storage.tables.AffiliateLinkRow(
-        organization_id=context.organization_id,
-        affiliate_id=row.id,
-        slug=_free_slug(context, row, alias),
-        custom_alias=alias,
-        is_default=True,
-        format="Short",
-        created_at=context.now,
-    )
-    taken = not storage.rows.add_unique(context.session, link)
-    if taken or not storage.links.claim_slug(context.session, link, context.now):
-        raise AliasAlreadyTaken("This link was taken at the same moment. Try again.", field="customAlias")
-
-
-def _free_slug(context: Context, row: AffiliateRow, alias: str | None) -> str:
-    if alias is not None:
-        if alias in slugs.RESERVED:
-            raise SlugReserved("This alias is reserved. Choose another.", field="customAlias")
-        if storage.links.taken_slugs(context.session, [alias]):
-            raise AliasAlreadyTaken("This alias is taken. Choose another, or leave it out.", field="customAlias")
-        return alias
-    base = slugs.slugify(row.full_name) or slugs.slugify(row.email.partition("@")[0]) or "affiliate"
-    wanted = [base, *(f"{base}-{secrets.token_hex(size)}" for size in (1, 2, 3, 6))]
-    taken = storage.links.taken_slugs(context.session, wanted)
-    return next(slug for slug in wanted if slug not in taken and slug not in slugs.RESERVED)
-
-
 class AffiliateInput(Input):
     affiliate_id: Id = Field(description="From list_affiliates.")
 
@@ -217,9 +170,9 @@ def _list(context: Context, request: ListAffiliatesInput) -> AffiliateList:
         lookups.program(context, request.program_id)
     window = storage.pages.Window(request.take, request.cursor)
     page = storage.affiliates.page(context.session, context.organization_id, wanted, window)
-    links = storage.links.of_affiliates(context.session, context.organization_id, [row.id for row in page.rows])
+    found = links.of_affiliates(context, page.rows)
     return AffiliateList(
-        items=[present(row, links.get(row.id, [])) for row in page.rows],
+        items=[present(row, found.get(row.id, [])) for row in page.rows],
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
         total=page.total,
@@ -271,7 +224,7 @@ def _set_status(context: Context, row: AffiliateRow, status: Status) -> None:
         row.approved_at = row.approved_at or context.now
         row.reject_reason = None
         if not storage.links.of_affiliates(context.session, context.organization_id, [row.id]):
-            _add_default_link(context, row, None)
+            links.add_default_link(context, row, None)
 
 
 def _pending(context: Context, affiliate_id: str) -> AffiliateRow:

@@ -8,7 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from rekomi_mcp.domain import slugs
+from rekomi_mcp.domain import destinations, slugs
 from rekomi_mcp.domain.errors import InvalidInput
 from rekomi_mcp.domain.money import SUPPORTED_CURRENCIES
 from rekomi_mcp.domain.paging import DEFAULT_TAKE, MAX_TAKE
@@ -134,6 +134,14 @@ def _web_address(text: str) -> str:
     return text
 
 
+def _site_address(text: str) -> str:
+    if not _is_visible(text) or not destinations.may_lead_to(text):
+        raise PydanticCustomError(
+            "site", "must be an address that begins with https://, for example https://shop.example"
+        )
+    return text
+
+
 Slug = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "pattern": slugs.SLUG_PATTERN})]
 Currency = Annotated[str, AfterValidator(_currency), Field(examples=["USD"])]
 """A supported ISO 4217 code, upper case."""
@@ -150,6 +158,8 @@ WHOLE = BeforeValidator(_whole)
 Redemptions = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 """How often a code may be used; a number that every database holds."""
 WebAddress = Annotated[str, AfterValidator(_web_address), StringConstraints(max_length=2000)]
+SiteAddress = Annotated[str, AfterValidator(_site_address), StringConstraints(max_length=2000)]
+"""Where a link may lead: https, or this machine while trying things out."""
 Name = Annotated[str, AfterValidator(_line), StringConstraints(min_length=1, max_length=120)]
 """One line of visible text."""
 Line = Annotated[str, AfterValidator(_line), StringConstraints(max_length=500)]
@@ -164,9 +174,7 @@ StripeId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 class ListInput(Input):
     """Arguments every list takes."""
 
-    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(
-        default=DEFAULT_TAKE, description="How many to return at most."
-    )
+    take: Annotated[int, Field(ge=1, le=MAX_TAKE), WHOLE] = Field(default=DEFAULT_TAKE, description="At most so many.")
     cursor: str | None = Field(default=None, max_length=500, description="nextCursor of the page before.")
 
 

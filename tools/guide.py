@@ -22,10 +22,18 @@ made with it is credited by itself, and refunds take their share back. Nobody en
 
 The strongest claim wins, in this order:
 
-1. **Subscription**: an earlier sale of the same subscription was this affiliate's. It is never decided anew.
-2. **Code**: the affiliate's code was redeemed on this sale. With two codes the first in Stripe's order wins.
-3. **Customer**: an earlier sale to the same customer was this affiliate's.
-4. **Lead**: the affiliate brought a signup with the same e-mail address; the oldest wins.
+1. **Named**: the brand's own server told of the sale and named the affiliate.
+2. **Subscription**: it was this affiliate's since it began, or since an earlier sale. That is never decided anew.
+3. **Code**: the affiliate's code was redeemed on this sale. With two codes the first in Stripe's order wins. A campaign
+   coupon with overridesClickAttribution off puts its codes behind clicks.
+4. **Click**: the customer had come by the affiliate's link, within the program's cookieWindowDays. Of several clicks the
+   first or the last counts, as the program's attributionModel says.
+5. **Customer**: an earlier sale to the same customer was this affiliate's.
+6. **Lead**: the affiliate brought a signup with the same e-mail address; the oldest wins.
+
+What happened before the sale decides, not what had arrived: when Stripe tells of an earlier sale later, the sales it may
+change are decided again, and commission moves to whom it belongs. An affiliate who buys with an own code is flagged and
+earns nothing, unless the program's allowSelfPurchases is on.
 
 An affiliate who cannot earn now (not Approved, or the program is archived or switched off) is passed over. Only a bound
 subscription is not: when its affiliate cannot earn, nobody does. Every sale keeps its decision with all the claims, so
@@ -42,7 +50,8 @@ subscription is not: when its affiliate cannot earn, nobody does. Every sale kee
   was made under: a later change never touches the past.
 - recurringMonths says how many renewals earn (absent: all of them, 0: none); recurringDelayInvoices how many paid
   invoices are skipped first.
-- A refund takes the same share of the commission back as of the payment; a refund that failed gives it back.
+- A refund takes the same share of the commission back as of the payment; a refund that failed gives it back. So does a
+  dispute that was lost; while it is open the commission is not payable. A credit note counts like a refund, once.
 - A balance can become negative when money goes back; later commissions are netted against it.
 - stripeMode sandbox or test means that no money is real.
 
@@ -52,8 +61,9 @@ subscription is not: when its affiliate cannot earn, nobody does. Every sale kee
 - **Program**: active, switched off (sales are recorded and earn nothing) or archived, which is for good.
 - **Coupon and code**: Pending (waits for Stripe), Active, and then Archived for a coupon, Inactive for a code, both for
   good. A code that has ended keeps its sales and the customers it brought.
-- **Conversion**: Pending while it is on hold (until heldUntil: payoutGraceDays after the payment), Approved when it can be
-  paid out, Paid, Refunded when nothing of the commission is left, Denied.
+- **Conversion**: Pending while it is on hold (until heldUntil: payoutGraceDays after the payment) or disputed, Approved when
+  it can be paid out, Paid, Refunded when nothing of the commission is left, Denied (an own purchase, or a sale that late
+  news gave to nobody).
 
 ## Working with it
 

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain import codes
-from rekomi_mcp.domain.access import Role, Scope
+from rekomi_mcp.domain.access import Gate, Role, Scope
 from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
@@ -138,6 +138,49 @@ def _known(context: Context, request: RecordLeadInput, affiliate: AffiliateRow) 
     return storage.leads.of_affiliate(context.session, context.organization_id, affiliate.id, request.email)
 
 
+class RecordSignupInput(Input):
+    """A signup on a brand's page, as the tracking script tells it. The door has found the link of the slug."""
+
+    affiliate_id: Id
+    link_id: Id
+    email: Email
+    name: Name | None = None
+    click_id: OwnId | None = None
+
+
+class RecordSignupOutput(Output):
+    """Nothing: who asks from a page must not learn who is known here."""
+
+
+def _record_signup(context: Context, request: RecordSignupInput) -> RecordSignupOutput:
+    """Keep the lead if there is one in it. Anybody may send this, so nothing in it is refused: it counts or does not."""
+    session, organization_id = context.session, context.organization_id
+    affiliate = storage.affiliates.get(session, organization_id, request.affiliate_id)
+    if affiliate is None or affiliate.status != storage.affiliates.APPROVED:
+        return RecordSignupOutput()
+    if request.click_id is not None:
+        click = storage.clicks.by_ids(session, organization_id, [request.click_id]).get(request.click_id)
+        if click is not None and click.link_id != request.link_id:
+            return RecordSignupOutput()
+    if storage.leads.of_affiliate(session, organization_id, affiliate.id, request.email) is not None:
+        return RecordSignupOutput()
+    row = storage.tables.LeadRow(
+        organization_id=organization_id,
+        program_id=affiliate.program_id,
+        affiliate_id=affiliate.id,
+        email=request.email,
+        email_key=request.email.lower(),
+        name=request.name,
+        source="Browser",
+        created_at=context.now,
+    )
+    session.add(row)
+    session.flush()
+    name = affiliate.full_name or affiliate.email
+    context.changed("lead", row.id, after=LeadOutput.model_validate(_values(row, name)))
+    return RecordSignupOutput()
+
+
 class ListLeadsInput(ListInput):
     affiliate_id: Id | None = Field(default=None, description="Only this affiliate's.")
     program_id: Id | None = Field(default=None, description="Only this program's.")
@@ -173,6 +216,22 @@ RECORD_LEAD = Operation(
     route=Route("POST", "/api/v1/leads", status=201),
     scope=Scope.READ_WRITE,
     role=Role.Manager,
+    audit="lead.recorded",
+    idempotent=True,
+)
+
+RECORD_SIGNUP = Operation(
+    name="record_signup",
+    title="Record signup",
+    summary="Keep a signup that the tracking script saw on a brand's page.",
+    usage="The tracking script's door runs it; nothing exposes it.",
+    toolset="internal",
+    input=RecordSignupInput,
+    output=RecordSignupOutput,
+    handler=_record_signup,
+    route=None,
+    scope=Scope.READ_WRITE,
+    gate=Gate(survives_lapse=True),
     audit="lead.recorded",
     idempotent=True,
 )

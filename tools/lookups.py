@@ -16,7 +16,7 @@ from rekomi_mcp.operation import Context
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.organizations import OrganizationView
-    from rekomi_mcp.storage.tables import AffiliateRow, CampaignCouponRow, ProgramRow
+    from rekomi_mcp.storage.tables import AffiliateLinkRow, AffiliateRow, CampaignCouponRow, ProgramRow
 
 
 def organization(context: Context) -> OrganizationView:
@@ -74,6 +74,13 @@ def require_approved(row: AffiliateRow, *, field: str) -> None:
             else ("Set the status to Approved with update_affiliate first.")
         )
         raise AffiliateNotApproved(f"This affiliate is {row.status}. {advice}", field=field)
+
+
+def link(context: Context, link_id: str) -> AffiliateLinkRow:
+    row = storage.links.get(context.session, context.organization_id, link_id)
+    if row is None:
+        raise NotFound("No link has this id. Find it with list_links.", field="linkId")
+    return row
 
 
 def campaign_coupon(context: Context, coupon_id: str, *, field: str = "couponId") -> CampaignCouponRow:

@@ -24,6 +24,7 @@ from rekomi_mcp.tools.fields import (
     ListOutput,
     Name,
     Number,
+    SiteAddress,
     Slug,
     WebAddress,
 )
@@ -116,7 +117,7 @@ class CreateProgramInput(Input):
     slug: Slug | None = Field(default=None, description="Permanent; made from the name when left out.")
     description: Line | None = Field(default=None, description="One line for affiliates.")
     terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
-    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
+    website_url: SiteAddress | None = Field(default=None, description="Where affiliates' links lead.")
     default_commission_type: CommissionType = Field(description="Percentage of each sale, or a Fixed amount a sale.")
     default_commission_value: Number = Field(description="Percent (20 for 20 %), or the amount (15.50).")
     default_commission_currency: Currency | None = Field(
@@ -195,23 +196,23 @@ def _list(context: Context, request: ListProgramsInput) -> ProgramList:
 
 class UpdateProgramInput(Input):
     program_id: Id = Field(description="From list_programs.")
-    name: Name | None = Field(default=None, description="What the owner calls it.")
-    description: Line | None = Field(default=None, description="One line for affiliates; empty clears it.")
-    terms_url: WebAddress | None = Field(default=None, description="Where affiliates read the terms.")
-    website_url: WebAddress | None = Field(default=None, description="Where affiliates' links lead.")
+    name: Name | None = None
+    description: Line | None = Field(default=None, description="Empty clears it.")
+    terms_url: WebAddress | None = None
+    website_url: SiteAddress | None = Field(default=None, description="Where affiliates' links lead.")
     is_active: Flag | None = Field(default=None, description="false pauses it: sales are recorded but earn nothing.")
     default_commission_type: CommissionType | None = Field(default=None, description="Needs a new value too.")
     default_commission_value: Number | None = Field(default=None, description="Applies to future sales only.")
     default_commission_currency: Currency | None = Field(default=None, description="Of a Fixed commission.")
-    cookie_window_days: WindowDays | None = Field(default=None, description="Days a click counts.")
+    cookie_window_days: WindowDays | None = None
     recurring_months: RenewalsOrAll | None = Field(default=None, description="-1 makes every renewal earn.")
-    recurring_delay_invoices: Renewals | None = Field(default=None, description="Paid invoices skipped.")
-    attribution_model: Touch | None = Field(default=None, description="Which click counts.")
-    auto_approve: Flag | None = Field(default=None, description="Whether applications are approved by themselves.")
+    recurring_delay_invoices: Renewals | None = None
+    attribution_model: Touch | None = None
+    auto_approve: Flag | None = None
     custom_domain: HostName | None = Field(default=None, description="Changing it resets its verification.")
     network_visibility: Visibility | None = Field(default=None, description="Who can find the program.")
     is_publicly_discoverable: Flag | None = Field(default=None, description="Whether search engines may list it.")
-    allow_self_purchases: Flag | None = Field(default=None, description="Whether affiliates earn on own purchases.")
+    allow_self_purchases: Flag | None = None
 
 
 _PLAIN = (

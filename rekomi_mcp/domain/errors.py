@@ -6,7 +6,10 @@ quotes text written by an affiliate or a customer. Anything that is not a refusa
 Refusal
 ├── InvalidInput             400 validation_failed
 │   ├── UnsupportedCurrency  400 unsupported_currency
-│   └── SlugReserved         400 slug_reserved
+│   ├── SlugReserved         400 slug_reserved
+│   ├── AttributionParamsTooLong  400 attribution_params_too_long
+│   ├── TooManyAttributionParams  400 too_many_attribution_params
+│   └── InvalidAttributionParam   400 invalid_attribution_param
 ├── InvalidSignature         400 invalid_signature
 ├── StripeRefused            400 stripe_refused
 ├── Unauthenticated          401 unauthorized
@@ -20,6 +23,7 @@ Refusal
 ├── Forbidden                403 forbidden
 │   └── ForeignOrigin        403 foreign_origin
 ├── NotFound                 404 not_found
+│   └── NoProgramFound       404 no_program_found
 ├── WebhookDisabled          404 webhook_disabled
 ├── MethodNotAllowed         405 method_not_allowed
 ├── Conflict                 409 conflict
@@ -92,6 +96,24 @@ class SlugReserved(InvalidInput):
     """The slug stands for a page or a route."""
 
     code = "slug_reserved"
+
+
+class AttributionParamsTooLong(InvalidInput):
+    """The list of attribution parameters is longer than it may be."""
+
+    code = "attribution_params_too_long"
+
+
+class TooManyAttributionParams(InvalidInput):
+    """The list holds more attribution parameters than it may."""
+
+    code = "too_many_attribution_params"
+
+
+class InvalidAttributionParam(InvalidInput):
+    """Some entries are no names of query parameters; `invalid` lists them."""
+
+    code = "invalid_attribution_param"
 
 
 class InvalidSignature(Refusal):
@@ -170,6 +192,12 @@ class NotFound(Refusal):
     """No such thing, or it belongs to another organization: the two must look the same."""
 
     status, code = 404, "not_found"
+
+
+class NoProgramFound(NotFound):
+    """There is no such program, or no active one yet."""
+
+    code = "no_program_found"
 
 
 class WebhookDisabled(Refusal):

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -201,17 +202,11 @@ class StripeAccount:
 
     async def promotion_code(self, promotion_code_id: str) -> JsonObject | None:
         """A promotion code with its coupon in full; None when this account has none with this id."""
-        client = await self._gateway.client()
-        expand: Any = {"expand": ["promotion.coupon"]}
-        try:
-            found = await self._attempt(
-                lambda: client.v1.promotion_codes.retrieve_async(promotion_code_id, expand, self._options())
-            )
-        except StripeRefused as refusal:
-            if refusal.details.get("stripeCode") != "resource_missing":
-                raise
-            return None
-        return _plain(found)
+        return await self._find("promotion_codes", promotion_code_id, "promotion.coupon")
+
+    async def coupon(self, coupon_id: str) -> JsonObject | None:
+        """A coupon; None when this account has none with this id, or it was deleted."""
+        return await self._find("coupons", coupon_id)
 
     async def promotion_codes(
         self, *, text: str | None, active_only: bool, after: str | None
@@ -222,54 +217,37 @@ class StripeAccount:
             text: only codes of this text, in any case.
             after: the id of the code to continue after.
         """
-        client = await self._gateway.client()
-        params = _present(
-            code=text,
-            active=True if active_only else None,
-            starting_after=after,
-            limit=100,
-            expand=["data.promotion.coupon"],
+        active = True if active_only else None
+        return await self.page(
+            "promotion_codes", code=text, active=active, starting_after=after, expand=["data.promotion.coupon"]
         )
-        page = await self._attempt(lambda: client.v1.promotion_codes.list_async(params, self._options()))
-        return [_plain(each) for each in page.data], bool(page.has_more)
+
+    async def page(self, kind: str, **wanted: Any) -> tuple[list[JsonObject], bool]:
+        """Up to 100 objects of a kind (`refunds`, `checkout.sessions`), newest first, and whether there are more."""
+        params = _present(**wanted, limit=100)
+        service = await self._service(kind)
+        found = await self._attempt(lambda: service.list_async(params, self._options()))
+        return [_plain(each) for each in found.data], bool(found.has_more)
 
     async def invoice(self, invoice_id: str) -> JsonObject:
         """An invoice with its discounts and payments in full."""
-        client = await self._gateway.client()
-        expand: Any = {"expand": ["discounts", "lines.data.discounts", "payments"]}
-        return _plain(
-            await self._attempt(lambda: client.v1.invoices.retrieve_async(invoice_id, expand, self._options()))
-        )
+        return await self._retrieve("invoices", invoice_id, "discounts", "lines.data.discounts", "payments")
 
     async def checkout_session(self, session_id: str) -> JsonObject:
-        client = await self._gateway.client()
-        return _plain(
-            await self._attempt(lambda: client.v1.checkout.sessions.retrieve_async(session_id, None, self._options()))
-        )
+        return await self._retrieve("checkout.sessions", session_id)
 
     async def subscription(self, subscription_id: str) -> JsonObject:
         """A subscription with its discounts in full."""
-        client = await self._gateway.client()
-        expand: Any = {"expand": ["discounts", "items.data.discounts"]}
-        return _plain(
-            await self._attempt(
-                lambda: client.v1.subscriptions.retrieve_async(subscription_id, expand, self._options())
-            )
-        )
+        return await self._retrieve("subscriptions", subscription_id, "discounts", "items.data.discounts")
 
     async def refund(self, refund_id: str) -> JsonObject:
-        client = await self._gateway.client()
-        return _plain(await self._attempt(lambda: client.v1.refunds.retrieve_async(refund_id, None, self._options())))
+        return await self._retrieve("refunds", refund_id)
 
     async def dispute(self, dispute_id: str) -> JsonObject:
-        client = await self._gateway.client()
-        return _plain(await self._attempt(lambda: client.v1.disputes.retrieve_async(dispute_id, None, self._options())))
+        return await self._retrieve("disputes", dispute_id)
 
     async def credit_note(self, note_id: str) -> JsonObject:
-        client = await self._gateway.client()
-        return _plain(
-            await self._attempt(lambda: client.v1.credit_notes.retrieve_async(note_id, None, self._options()))
-        )
+        return await self._retrieve("credit_notes", note_id)
 
     async def refunds_of_charge(self, charge_id: str) -> list[JsonObject]:
         client = await self._gateway.client()
@@ -321,6 +299,23 @@ class StripeAccount:
         page = await self._attempt(lambda: client.v1.promotion_codes.list_async(params, self._options()))
         mine = (p for p in page.data if _plain(p)["metadata"].get("rekomi_affiliate_coupon_id") == wanted.row_id)
         return next((str(p.id) for p in mine), None)
+
+    async def _retrieve(self, kind: str, id: str, *expand: str) -> JsonObject:
+        service, params = await self._service(kind), {"expand": list(expand)} if expand else None
+        return _plain(await self._attempt(lambda: service.retrieve_async(id, params, self._options())))
+
+    async def _find(self, kind: str, id: str, *expand: str) -> JsonObject | None:
+        """An object; None when there is none with this id."""
+        try:
+            return await self._retrieve(kind, id, *expand)
+        except StripeRefused as refusal:
+            if refusal.details.get("stripeCode") != "resource_missing":
+                raise
+            return None
+
+    async def _service(self, kind: str) -> Any:
+        """The part of the package that knows objects of a kind."""
+        return attrgetter(kind)((await self._gateway.client()).v1)
 
     def _options(self, idempotency_key: str | None = None) -> RequestOptions:
         account = None if self._account_id == OWN_ACCOUNT else self._account_id

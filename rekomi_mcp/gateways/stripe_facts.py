@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -102,6 +103,16 @@ def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> S
         promotion_code_ids=promotion_codes(session.get("discounts")),
         payment_ids=tuple(filter(None, [id_of(session.get("payment_intent"))])),
         referral=session_referral(session),
+    )
+
+
+def at_checkout(sale: Sale, session: JsonObject) -> Sale:
+    """An invoice's sale with the code and the click that its checkout knows of; the invoice need not repeat them."""
+    codes = promotion_codes(session.get("discounts"))
+    return replace(
+        sale,
+        promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))),
+        referral=session_referral(session) or sale.referral,
     )
 
 
@@ -256,6 +267,13 @@ def promotion_codes(discounts: Any) -> tuple[str, ...]:
     rows = cast(list[JsonObject | str], discounts or [])
     found = (id_of(row.get("promotion_code")) for row in rows if isinstance(row, dict))
     return tuple(code for code in found if code is not None)
+
+
+def code_texts(owner: JsonObject) -> dict[str, str]:
+    """What customers type, by promotion code id, where discounts and their codes are expanded."""
+    discounts = (discount for discount in _discounts(owner) if isinstance(discount, dict))
+    codes = (cast(JsonObject, c) for d in discounts if isinstance(c := d.get("promotion_code"), dict))
+    return {str(code["id"]): str(code["code"]) for code in codes}
 
 
 def _promotion_codes_of_invoice(invoice: JsonObject) -> Iterator[str]:

@@ -12,7 +12,7 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, Credential, SignedCall, scope_or_role_refusal
 from rekomi_mcp.domain.errors import RateLimited, Refusal
 from rekomi_mcp.domain.quota import Quota
-from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Vault
+from rekomi_mcp.operation import AnyOperation, Catalogue, Context, Input, Intake, Site, Vault
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.arguments import parse_arguments
 from rekomi_mcp.pipeline.calls import Call, Origin
@@ -38,7 +38,9 @@ class Deployment:
     mode: str
     """`sandbox`, `test` or `live`."""
     rate_limiter: RateLimiter
+    site: Site
     vault: Vault
+    intake: Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,14 @@ class Gatekeeper:
     def context(self, session: Session, admission: Admission) -> Context:
         deployment = self._deployment
         return Context(
-            session, admission.caller, admission.now, deployment.mode, deployment.catalogue, deployment.vault
+            session,
+            admission.caller,
+            admission.now,
+            deployment.mode,
+            deployment.catalogue,
+            deployment.site,
+            deployment.vault,
+            deployment.intake,
         )
 
     @contextmanager

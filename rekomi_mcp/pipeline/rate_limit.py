@@ -14,18 +14,35 @@ from rekomi_mcp.domain.quota import Quota
 WINDOW_SECONDS = 60
 
 
-class RateLimiter:
-    """A fixed window a token and process; the local owner and the server itself are not limited.
+class Windows:
+    """Counts by key in fixed windows. All keys share the window's bounds: what was counted is forgotten at once."""
 
-    All tokens share the window's bounds, so what is counted is forgotten at once when the next begins.
-    """
-
-    def __init__(self, calls_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._calls_per_minute = calls_per_minute
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most_keys: int | None = None) -> None:
+        """`most_keys` bounds the memory that strangers can take; beyond it all keys not seen yet are one."""
         self._clock = clock
+        self._most_keys = most_keys
         self._window = 0
         self._calls: dict[str, int] = {}
         self._lock = Lock()
+
+    def count(self, key: str) -> tuple[int, int]:
+        """This key's calls in this window, with this one, and the seconds until the next window."""
+        window, passed = divmod(self._clock(), WINDOW_SECONDS)
+        with self._lock:
+            if window != self._window:
+                self._window, self._calls = int(window), {}
+            if key not in self._calls and self._most_keys is not None and len(self._calls) >= self._most_keys:
+                key = ""
+            calls = self._calls[key] = self._calls.get(key, 0) + 1
+        return calls, math.ceil(WINDOW_SECONDS - passed)
+
+
+class RateLimiter:
+    """A fixed window a token and process; the local owner and the server itself are not limited."""
+
+    def __init__(self, calls_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._calls_per_minute = calls_per_minute
+        self._windows = Windows(clock)
 
     def admit(self, caller: Caller) -> Quota | None:
         """Count one call.
@@ -35,7 +52,7 @@ class RateLimiter:
         """
         if caller.actor_id is None:
             return None
-        calls, wait = self._count(caller.actor_id)
+        calls, wait = self._windows.count(caller.actor_id)
         quota = Quota(self._calls_per_minute, max(0, self._calls_per_minute - calls), wait)
         if calls <= self._calls_per_minute:
             return quota
@@ -45,12 +62,3 @@ class RateLimiter:
         )
         refusal.quota = quota
         raise refusal
-
-    def _count(self, token_id: str) -> tuple[int, int]:
-        """This token's calls in this window, and the seconds until the next."""
-        window, passed = divmod(self._clock(), WINDOW_SECONDS)
-        with self._lock:
-            if window != self._window:
-                self._window, self._calls = int(window), {}
-            calls = self._calls[token_id] = self._calls.get(token_id, 0) + 1
-        return calls, math.ceil(WINDOW_SECONDS - passed)

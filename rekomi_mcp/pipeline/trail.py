@@ -28,6 +28,7 @@ def actor_of(caller: Caller, origin: Origin) -> Actor:
 
 def write_changes(context: Context, operation: AnyOperation, actor: Actor) -> None:
     """One line a change the handler noted, in the transaction of the change."""
+    assert not (operation.stream and context.changes), f"{operation.name} only appends: a change belongs elsewhere"
     by_organization: dict[str, list[Line]] = {}
     for change in context.changes:
         organization_id = change.organization_id or context.organization_id

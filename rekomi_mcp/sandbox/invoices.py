@@ -296,4 +296,7 @@ ROUTES = (
         ),
     ),
     retrieving("/v1/invoice_payments/{invoice_payment}", "invoice_payment"),
+    # Nobody writes a credit note here, so there are none to list.
+    listing("/v1/credit_notes", "credit_note", {"invoice": (Text(), "invoice")}),
+    retrieving("/v1/credit_notes/{id}", "credit_note"),
 )

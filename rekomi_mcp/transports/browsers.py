@@ -1,6 +1,6 @@
 """Keep out what a page in somebody's browser sends here.
 
-The server knows no cookies, so a page has no credentials to borrow. This keeps it from talking to the server at all: a
+No cookie of the server's opens anything, so a page has no credentials to borrow. This keeps it from talking to the server at all: a
 page whose name was pointed at our address (DNS rebinding) sends its own name as Host, and a page of another site says
 which in Origin. Programs send an address of ours, and no Origin.
 """
@@ -8,6 +8,7 @@ which in Origin. Programs send an address of ours, and no Origin.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -62,19 +63,28 @@ class OwnNames:
 class BrowserGuard:
     """Refuses requests by their Host and Origin, before anything else looks at them."""
 
-    def __init__(self, app: ASGIApp, names: OwnNames, exempt: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        names: OwnNames,
+        exempt: frozenset[str],
+        is_for_pages: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         """
         Args:
             exempt: paths open to any name: they are asked for by machines that know only an address, and tell nothing.
+            is_for_pages: whether a path is there for the pages of brands, which send an origin of their own.
         """
         self._app = app
         self._names = names
         self._exempt = exempt
+        self._is_for_pages = is_for_pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._exempt:
             headers = Headers(scope=scope)
-            refusal = self._names.refusal(headers.get("host"), headers.get("origin"))
+            origin = None if self._is_for_pages(scope["path"]) else headers.get("origin")
+            refusal = self._names.refusal(headers.get("host"), origin)
             if refusal is not None:
                 await refused(refusal)(scope, receive, send)
                 return

@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 KEY_ARGUMENT = "idempotencyKey"
 _KEY_SCHEMA = {
     "type": "string",
-    "maxLength": 255,
     "description": "The same key again: answered, not done twice.",
 }
 LISTS = CacheHint(ttl_ms=300_000, scope="public")

@@ -13,6 +13,7 @@ from rekomi_mcp.domain.access import Scope
 from rekomi_mcp.operation import AnyOperation, Catalogue, Route
 from rekomi_mcp.transports.openapi_doors import door_paths
 from rekomi_mcp.transports.openapi_links import links_from
+from rekomi_mcp.transports.openapi_public import ERROR_CONTENT, OTHER_PATHS
 
 JsonObject = dict[str, Any]
 
@@ -41,7 +42,6 @@ _ERROR_SCHEMA: JsonObject = {
         "field": {"type": "string", "description": "The argument at fault."},
     },
 }
-_ERROR_CONTENT: JsonObject = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 _QUOTA_HEADERS: JsonObject = {
     name: {"schema": {"type": "integer"}, "description": description}
     for name, description in (
@@ -49,48 +49,6 @@ _QUOTA_HEADERS: JsonObject = {
         ("X-RateLimit-Remaining", "Calls left in this window."),
         ("X-RateLimit-Reset", "Seconds until the next window."),
     )
-}
-
-
-_OTHER_PATHS: JsonObject = {
-    "/healthz": {
-        "get": {
-            "operationId": "health",
-            "summary": "Health",
-            "description": "Whether the server and its database answer. No token is needed.",
-            "security": [],
-            "responses": {
-                "200": {"description": "Well.", "content": {"application/json": {"schema": {"type": "object"}}}},
-                "503": {
-                    "description": "The database does not answer.",
-                    "content": {"application/json": {"schema": {"type": "object"}}},
-                },
-            },
-        }
-    },
-    "/webhooks/stripe": {
-        "post": {
-            "operationId": "stripe_webhook",
-            "summary": "Stripe webhook",
-            "description": "For Stripe's deliveries: signed, stored, answered at once and worked off later.",
-            "security": [],
-            "parameters": [
-                {"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}
-            ],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
-            "responses": {
-                "200": {"description": "Stored.", "content": {"application/json": {"schema": {"type": "object"}}}},
-                **{
-                    status: {"description": description, "content": _ERROR_CONTENT}
-                    for status, description in (
-                        ("400", "The signature does not hold, or it is no event."),
-                        ("404", "No signing secret is set."),
-                        ("413", "The body is too large."),
-                    )
-                },
-            },
-        }
-    },
 }
 
 
@@ -122,7 +80,7 @@ def describe_api(catalogue: Catalogue, server_url: str, *, sandbox: bool) -> Jso
         },
         "servers": [{"url": server_url}],
         "security": [{"bearer": []}],
-        "paths": {**paths, **door_paths(catalogue, schemas), **_OTHER_PATHS},
+        "paths": {**paths, **door_paths(catalogue, schemas), **OTHER_PATHS},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An rk_live_ token."}},
@@ -194,7 +152,7 @@ def _responses(operation: AnyOperation, route: Route, answer: JsonObject) -> Jso
     if route.status != 204:
         success["content"] = {"application/json": {"schema": answer}}
     failures = {
-        status: {"description": description, "content": _ERROR_CONTENT}
+        status: {"description": description, "content": ERROR_CONTENT}
         for status, description in _ERRORS.items()
         if operation.calls_stripe or status not in _STRIPE_ERRORS
     }

@@ -59,7 +59,18 @@ def answer_schema(operation: AnyOperation, homes: Homes) -> JsonSchema:
         return elsewhere[operation.output.__name__]
     silent = _without(schema, frozenset({"description"}))
     silent["$defs"] = {name: elsewhere.get(name, each) for name, each in silent.get("$defs", {}).items()}
-    return _without(_plain(silent), frozenset({"required", "additionalProperties", "format"}))
+    described = _without(_plain(silent), frozenset({"required", "additionalProperties", "format", "default"}))
+    for base in operation.output.__mro__[1:]:
+        if base.__name__ in elsewhere and issubclass(base, BaseModel):
+            return _beyond(described, base, elsewhere[base.__name__]["description"])
+    return described
+
+
+def _beyond(schema: JsonSchema, base: type[BaseModel], words: str) -> JsonSchema:
+    """Only what an answer has beyond the one it extends, which is described elsewhere."""
+    known = {field.serialization_alias or field.alias or name for name, field in base.model_fields.items()}
+    own = {name: each for name, each in schema["properties"].items() if name not in known}
+    return {"type": "object", "description": f"{words} And:", "properties": own}
 
 
 def _without(node: Any, keywords: frozenset[str]) -> Any:

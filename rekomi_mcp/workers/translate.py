@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rekomi_mcp.domain.sales import Fact, Reversal, Sale, SaleReference, SaleSource
+from rekomi_mcp.domain.sales import Fact, Reversal
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
+from rekomi_mcp.gateways.stripe_lists import sale_of_payment
 
 JsonObject = dict[str, Any]
 
@@ -46,7 +47,7 @@ async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collecti
         for fact in facts
         if isinstance(fact, Reversal) and not any(p in known_payments for p in fact.payment_ids)
     }
-    references = [await _sale_of(payment_id, event, stripe) for payment_id in sorted(filter(None, unknown))]
+    references = [await sale_of_payment(stripe, payment_id, event.id) for payment_id in sorted(filter(None, unknown))]
     return [*(reference for reference in references if reference is not None), *facts]
 
 
@@ -57,20 +58,9 @@ async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]
     if invoice_id is None:
         facts.append(shapes.session_sale(session, event.id, event.created))
     elif session.get("subscription") is None:
-        # The code was typed at the checkout; the invoice that documents it need not repeat it.
         sale = shapes.invoice_sale(await stripe.invoice(invoice_id), event.id)
-        facts.append(sale and _at_checkout(sale, session))
+        facts.append(sale and shapes.at_checkout(sale, session))
     return [fact for fact in facts if fact is not None]
-
-
-def _at_checkout(sale: Sale, session: JsonObject) -> Sale:
-    """The sale with the code and the click that the checkout knows of."""
-    codes = shapes.promotion_codes(session.get("discounts"))
-    return replace(
-        sale,
-        promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))),
-        referral=shapes.session_referral(session) or sale.referral,
-    )
 
 
 async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
@@ -127,15 +117,6 @@ async def _coupon_deleted(event: Event, stripe: StripeAccount) -> list[Fact]:
 async def _nothing_to_do(event: Event, stripe: StripeAccount) -> list[Fact]:
     """News that moves no commission: what was not paid has earned nothing yet."""
     return []
-
-
-async def _sale_of(payment_id: str, event: Event, stripe: StripeAccount) -> SaleReference | None:
-    """Which invoice or checkout a refunded payment paid: a charge does not say."""
-    if (invoice_id := await stripe.invoice_of_payment(payment_id)) is not None:
-        return SaleReference(payment_id, SaleSource.Invoice, invoice_id, event.id)
-    if (session_id := await stripe.session_of_payment(payment_id)) is not None:
-        return SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event.id)
-    return None
 
 
 _TRANSLATORS: dict[str, Callable[[Event, StripeAccount], Awaitable[list[Fact]]]] = {

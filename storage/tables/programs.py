@@ -172,6 +172,7 @@ class AffiliateCodeRow(Row, table=True):
             postgresql_where=LIVE_CODE,
         ),
         UniqueConstraint("organization_id", "stripe_promotion_code_id"),
+        Index("affiliate_code_by_text", "organization_id", "code"),
         Index("affiliate_code_newest_first", "organization_id", "created_at", "id"),
         Index("affiliate_code_of_affiliate", "organization_id", "affiliate_id", "created_at", "id"),
     )

@@ -493,6 +493,7 @@ MISTAKES = [
         "conversionId",
         "exactly one",
     ),
+    mistake("unknown code", "explain_attribution", just(code="NOBODYS"), "code", "list_adoptable_codes", "not_found"),
     mistake("unknown sale", "explain_attribution", just(sourceId="in_unknown"), "sourceId", "sync", "not_found"),
 ]
 

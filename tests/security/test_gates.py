@@ -25,7 +25,7 @@ on_sqlite = pytest.mark.parametrize("stored", ["sqlite"], indirect=True)
 TIERS = ("Starter", "Growth", "Pro", "Enterprise")
 SUBSCRIPTIONS = ("Active", "Trialing", "trial over", "None")
 SURVIVES_LAPSE = {"whoami", "get_organization", "get_billing_state", "list_audit_log"}
-OWNERS_ONLY = {"archive_program", "run_payout_preview", "list_audit_log"}
+OWNERS_ONLY = {"archive_program", "run_payout_preview", "list_audit_log", "set_attribution_params"}
 NEEDS = {
     **dict.fromkeys(
         (
@@ -52,6 +52,9 @@ WRITES = {
     "update_affiliate",
     "approve_affiliate",
     "reject_affiliate",
+    "create_link",
+    "rename_link",
+    "set_attribution_params",
     "create_campaign_coupon",
     "update_campaign_coupon",
     "archive_campaign_coupon",

@@ -29,9 +29,9 @@ def new_link(brand: Brand, slug: str) -> AffiliateLinkRow:
 
 def rename(session: Session, brand: Brand, slug: str) -> AffiliateLinkRow:
     link = link_of(session, brand)
+    assert links.claim_slug(session, link, slug, at(1))
     link.slug = slug
     session.flush()
-    assert links.claim_slug(session, link, at(1))
     return link
 
 
@@ -56,7 +56,13 @@ def test_a_link_answers_to_its_slug_and_to_those_it_had(store: Store, world: Wor
         link = rename(session, world.acme, "sarah-2")
         found = links.by_slugs(session, world.acme.id, [old, "sarah-2", "nobody"])
         assert found == {old: link, "sarah-2": link}
-        assert links.anywhere(session, old) == link
+        led = links.targets(session, [old, "sarah-2", "nobody"])
+        assert {slug: (target.link_id, target.slug) for slug, target in led.items()} == {
+            old: (link.id, "sarah-2"),
+            "sarah-2": (link.id, "sarah-2"),
+        }
+        assert links.targets(session, [old], of_program=world.acme.program).keys() == {old}
+        assert links.targets(session, [old], of_program=world.neighbour.program) == {}
         assert links.taken_slugs(session, [old, "sarah-2", "nobody"]) == {old, "sarah-2"}
 
 
@@ -67,10 +73,8 @@ def test_a_link_may_take_back_a_slug_it_had_and_no_other_link_may(store: Store, 
         other = new_link(world.acme, "another")
         session.add(other)
         session.flush()
-        assert links.claim_slug(session, other, at(2))
-        other.slug = old
-        assert not links.claim_slug(session, other, at(2))
-        other.slug = "another"
+        assert links.claim_slug(session, other, "another", at(2))
+        assert not links.claim_slug(session, other, old, at(2))
         rename(session, world.acme, old)
 
 

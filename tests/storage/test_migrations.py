@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, DateTime, MetaData, Table, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
@@ -170,6 +171,40 @@ def test_servers_that_stamp_an_empty_database_together_all_succeed(empty_store: 
         lambda session: organizations.claim_mode(session, "live"),
     )
     assert held == "test"
+
+
+def put(connection: Connection, table: str, **values: object) -> None:
+    """Insert a row as the database itself describes it; what must not be empty and is not given gets something."""
+    found = Table(table, MetaData(), autoload_with=connection)
+    anything: dict[str, object] = {"BIGINT": 1, "INTEGER": 1, "BOOLEAN": False, "JSON": {}}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    needed = {c.name: anything.get(str(c.type), "x") for c in found.columns if not c.nullable}
+    needed |= {c.name: at for c in found.columns if isinstance(c.type, DateTime) and not c.nullable}
+    connection.execute(found.insert(), needed | values)
+
+
+def test_a_database_of_the_first_schema_keeps_what_it_holds(empty_store: Store) -> None:
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0001")
+        put(connection, "organization", id="brand")
+        put(connection, "program", id="program", organization_id="brand")
+        put(connection, "affiliate", id="sarah", organization_id="brand", program_id="program")
+        put(connection, "affiliate_link", id="link", organization_id="brand", affiliate_id="sarah", slug="sarah")
+        put(connection, "sale", id="sale", organization_id="brand", customer_email="Kim@Example.com")
+        credited = {"organization_id": "brand", "sale_id": "sale", "program_id": "program", "affiliate_id": "sarah"}
+        put(connection, "conversion", **credited, method="metadata_or_customer")
+    assert migrate(empty_store) is True
+    with empty_store.engine.connect() as connection:
+        sale = connection.execute(text("SELECT email_key, revision FROM sale")).one()
+        method = connection.execute(text("SELECT method, on_hold_minor FROM conversion")).one()
+        slug = connection.execute(text("SELECT slug, link_id FROM link_slug")).one()
+        own = connection.execute(text("SELECT allow_self_purchases FROM program")).scalar_one()
+    assert (tuple(sale), tuple(method), tuple(slug), bool(own)) == (
+        ("kim@example.com", 0),
+        ("customer", 0),
+        ("sarah", "link"),
+        False,
+    )
 
 
 def kinds(store: Store) -> dict[str, list[tuple[str, str, bool]]]:

@@ -91,10 +91,17 @@ def arguments_of(name: str, world: World) -> list[dict[str, Any]]:
             {"code": "SARAH20"},
         ],
         "list_affiliates": [{}, {"programId": acme.program}, {"status": "Approved"}],
+        "list_links": [{}, {"affiliateId": acme.affiliate}],
+        "list_clicks": [{}, {"affiliateId": acme.affiliate}, {"programId": acme.program, "groupBy": "link"}],
         "list_affiliate_codes": [{}, {"affiliateId": acme.affiliate}, {"code": "SARAH20"}],
         "list_leads": [{}, {"affiliateId": acme.affiliate}],
         "list_audit_log": [{}, {"action": "program.created"}, {"entityType": "program"}],
-        "explain_attribution": [{"sourceId": acme.source}, {"conversionId": acme.conversion}],
+        "explain_attribution": [
+            {"sourceId": acme.source},
+            {"conversionId": acme.conversion},
+            {"customerEmail": "kim@example.com"},
+            {"code": "sarah20"},
+        ],
         "run_payout_preview": [{}, {"periodStart": "2026-01-01", "affiliateIds": [acme.affiliate]}],
     }
     one = {"programId": acme.program, "affiliateId": acme.affiliate, "conversionId": acme.conversion}

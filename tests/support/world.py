@@ -31,6 +31,9 @@ class Brand:
     program: str
     affiliate: str
     """Approved, Sarah Lee."""
+    link: str
+    """Sarah's; its slug is her name, in the neighbour's case with something added."""
+    slug_of_link: str
     applicant: str
     """Pending."""
     coupon: str
@@ -100,6 +103,8 @@ async def _brand(app: App, name: str, account: str | None, promotion_code: str) 
         account=account or "self",
         program=program["id"],
         affiliate=affiliate["id"],
+        link=affiliate["links"][0]["id"],
+        slug_of_link=affiliate["links"][0]["slug"],
         applicant=applicant["id"],
         coupon=coupon,
         code=code,

@@ -194,8 +194,10 @@ async def test_what_a_tool_answers_is_described_there_or_in_a_tool_that_is_liste
             if "The same fields as" in words:
                 home = tools[words.rstrip(".").split()[-1]]
                 assert home.name != tool.name
-                described = [s for s in schemas(both_schemas(home)[1]) if "id" in s.get("properties", {})]
-                assert described, home.name
+                described = both_schemas(home)[1]["properties"]
+                assert (described["items"]["items"] if "an item of" in words else {"properties": described})[
+                    "properties"
+                ]
 
 
 async def test_every_argument_says_what_it_is(client: Client) -> None:

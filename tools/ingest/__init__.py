@@ -2,4 +2,5 @@
 
 from rekomi_mcp.tools.ingest.operation import INGEST_STRIPE_EVENTS as INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.ingest.operation import apply_facts as apply_facts
+from rekomi_mcp.tools.ingest.operation import decide_facts as decide_facts
 from rekomi_mcp.tools.ingest.operation import reconsider as reconsider

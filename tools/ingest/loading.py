@@ -271,13 +271,14 @@ def _load_reversals(
     rows += storage.sales.reversals_of_sales(session, organization_id, keys)
     rows += storage.sales.reversals_by_ids(session, organization_id, (r.id for r in facts)).values()
     for row in rows:
-        known.note_reversal(_reversal(row))
+        known.note_reversal(reversal_of(row))
     for key, recorded in known.recorded.items():
         if recorded.earning is not None and recorded.earning.state != "Denied":
             recorded.earning.reversed_minor = {r.id: r.effective_minor for r in known.reversals_of(key)}
 
 
-def _reversal(row: ReversalRow) -> Reversal:
+def reversal_of(row: ReversalRow) -> Reversal:
+    """A stored refund, dispute or credit note as it was told."""
     sale = (SaleSource(row.sale_source), row.sale_source_id) if row.sale_source and row.sale_source_id else None
     return Reversal(
         id=row.id,

@@ -53,13 +53,19 @@ def _ingest(context: Context, request: IngestInput) -> IngestOutput:
 
 def apply_facts(context: Context, facts: Sequence[Fact]) -> None:
     """Bring the books to what these facts say, in the caller's transaction. A fact that is known changes nothing."""
+    known, writes = decide_facts(context, facts)
+    writes.flush(context, known.stored_bindings)
+
+
+def decide_facts(context: Context, facts: Sequence[Fact]) -> tuple[Known, Writes]:
+    """What `apply_facts` would write. Of sales, reversals and subscriptions nothing is written before the flush."""
     known, writes = load(context, facts), Writes()
     for step in sorted((*facts, *known.later), key=_order):
         if isinstance(step, Recorded):
             credit_again(context, known, writes, step)
         else:
             _apply(context, known, writes, step)
-    writes.flush(context, known.stored_bindings)
+    return known, writes
 
 
 def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:

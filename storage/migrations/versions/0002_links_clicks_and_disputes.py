@@ -11,6 +11,7 @@ revision = "0002"
 down_revision = "0001"
 
 _INDEXED: tuple[tuple[str, str, list[str]], ...] = (
+    ("affiliate_code_by_text", "affiliate_code", ["organization_id", "code"]),
     ("affiliate_link_newest_first", "affiliate_link", ["organization_id", "created_at", "id"]),
     ("sale_of_email", "sale", ["organization_id", "email_key", "occurred_at"]),
     ("reversal_of_sale", "reversal", ["organization_id", "sale_source", "sale_source_id"]),

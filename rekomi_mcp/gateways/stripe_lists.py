@@ -1,0 +1,80 @@
+"""What Stripe lists of a span of time, and which sale a payment belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from rekomi_mcp.domain.errors import StripeRefused
+from rekomi_mcp.domain.sales import SaleReference, SaleSource
+from rekomi_mcp.gateways.stripe import StripeAccount
+
+JsonObject = dict[str, Any]
+
+
+class Listed(StrEnum):
+    """The kinds of objects that sales, and what becomes of them, are told by."""
+
+    Invoices = "invoices"
+    Sessions = "checkout.sessions"
+    Subscriptions = "subscriptions"
+    Refunds = "refunds"
+    Disputes = "disputes"
+    CreditNotes = "credit_notes"
+
+
+_WANTED: Final[Mapping[Listed, Mapping[str, object]]] = {
+    Listed.Invoices: {
+        "status": "paid",
+        "expand": ["data.discounts.promotion_code", "data.lines.data.discounts", "data.payments"],
+    },
+    Listed.Sessions: {
+        "status": "complete",
+        "expand": ["data.discounts.promotion_code", "data.payment_intent.latest_charge"],
+    },
+    Listed.Subscriptions: {"status": "all", "expand": ["data.discounts", "data.items.data.discounts"]},
+    Listed.Refunds: {},
+    Listed.Disputes: {},
+    Listed.CreditNotes: {},
+}
+
+
+async def made_between(
+    stripe: StripeAccount, kind: Listed, since: datetime, until: datetime, after: str | None
+) -> tuple[list[JsonObject], bool]:
+    """Up to 100 objects of a kind that were made in a span of time, newest first, and whether there are more.
+
+    Args:
+        until: the first second that is not meant any more.
+        after: the id of the object to continue after.
+    """
+    span = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
+    return await stripe.page(kind.value, created=span, starting_after=after, **_WANTED[kind])
+
+
+async def coupons(stripe: StripeAccount, after: str | None) -> tuple[list[JsonObject], bool]:
+    """Up to 100 coupons, newest first, and whether there are more."""
+    return await stripe.page("coupons", starting_after=after)
+
+
+async def sale_of_payment(stripe: StripeAccount, payment_id: str, event_id: str) -> SaleReference | None:
+    """Which invoice or checkout a payment paid: a refund does not say."""
+    if (invoice_id := await stripe.invoice_of_payment(payment_id)) is not None:
+        return SaleReference(payment_id, SaleSource.Invoice, invoice_id, event_id)
+    if (session_id := await stripe.session_of_payment(payment_id)) is not None:
+        return SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)
+    return None
+
+
+async def is_paid(stripe: StripeAccount, source: SaleSource, source_id: str) -> bool:
+    """Whether Stripe still has this sale as one that was made."""
+    try:
+        if source is SaleSource.Invoice:
+            return (await stripe.invoice(source_id)).get("status") == "paid"
+        return (await stripe.checkout_session(source_id)).get("status") == "complete"
+    except StripeRefused as refusal:
+        if refusal.details.get("stripeCode") != "resource_missing":
+            raise
+        return False

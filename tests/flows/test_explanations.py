@@ -1,0 +1,103 @@
+"""Anyone can ask why: by conversion, Stripe id, customer or code, also where nobody earned anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from rekomi_mcp.domain.errors import Refusal
+from tests.support.shop import Shop
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_customer_is_asked_after_by_the_address_in_any_case(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(5000, interval="month", code="SARAH20", email="Kim@Example.com")
+    shop.customers.advance(days=31)
+    renewed = shop.customers.renew(sold["subscription"])
+    await shop.catch_up()
+    told = await shop.do("explain_attribution", customerEmail="kim@example.com")
+    assert (told["sourceId"], told["affiliateName"]) == (renewed["invoice"], "Sarah Lee")
+    assert [(row["sourceId"], row["outcome"], row["affiliateName"]) for row in told["otherSales"]] == [
+        (sold["invoice"], "credited", "Sarah Lee")
+    ]
+    assert "Of its 2 sales the newest:" in told["explanation"]
+
+
+async def test_a_customer_who_only_signed_up_has_no_sale_and_the_answer_names_who_brought_them(shop: Shop) -> None:
+    deal = await shop.sign()
+    await shop.do("record_lead", affiliateId=deal.affiliate, email="kim@example.com")
+    told = await shop.do("explain_attribution", customerEmail="kim@example.com")
+    assert (told["outcome"], told["candidates"], told["otherSales"]) == ("no_sale", [], [])
+    assert "Sarah Lee on 20" in told["explanation"]
+    assert "tracking_health" in told["explanation"]
+
+
+async def test_a_code_tells_whose_it_is_and_explains_its_newest_sale(shop: Shop) -> None:
+    deal = await shop.sign()
+    unsold = await shop.do("explain_attribution", code="sarah20")
+    assert unsold["outcome"] == "no_sale"
+    assert unsold["explanation"].startswith("The code SARAH20 of Sarah Lee is live. No sale with it has arrived")
+    sold = await shop.sell(code="SARAH20")
+    told = await shop.do("explain_attribution", code="SARAH20")
+    assert (told["sourceId"], told["outcome"]) == (sold["session"], "credited")
+    await shop.do("deactivate_affiliate_code", codeId=deal.code)
+    ended = await shop.do("explain_attribution", code="SARAH20")
+    assert "is dead, which ended on" in ended["explanation"]
+
+
+async def test_a_code_that_lost_is_told_with_the_sale_it_lost(shop: Shop) -> None:
+    sarah = await shop.sign("SARAH20")
+    await shop.sign("TOM20", name="Tom Ray", program=sarah.program)
+    sold = await shop.sell(5000, interval="month", code="SARAH20", email="kim@example.com")
+    shop.customers.advance(days=1)
+    await shop.do(
+        "update_affiliate", affiliateId=(await shop.do("list_affiliates", q="Tom"))["items"][0]["id"], status="Paused"
+    )
+    lost = await shop.sell(code="TOM20", email="lou@example.com")
+    told = await shop.do("explain_attribution", code="TOM20")
+    assert (told["sourceId"], told["outcome"]) == (lost["session"], "affiliate_paused")
+    assert (await shop.do("explain_attribution", code="SARAH20"))["sourceId"] == sold["invoice"]
+
+
+async def test_a_code_that_is_nobodys_says_how_to_give_it_to_somebody(shop: Shop) -> None:
+    with pytest.raises(Refusal, match="list_adoptable_codes"):
+        await shop.do("explain_attribution", code="NOBODYS")
+
+
+async def test_a_purchase_of_the_affiliates_own_is_flagged_and_explained(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(code="SARAH20", email="sarah+shop@example.com")
+    [denied] = await shop.conversions()
+    assert (denied["status"], denied["flag"], denied["remainingCommissionCents"]) == ("Denied", "self_purchase", 0)
+    told = await shop.explain(sold)
+    assert told["outcome"] == "self_purchase"
+    assert told["explanation"].startswith("Nobody earned on this sale of USD 80.00")
+    assert (await shop.do("run_payout_preview"))["candidates"] == []
+
+
+async def test_a_program_may_let_affiliates_earn_on_their_own_purchases(shop: Shop) -> None:
+    deal = await shop.sign()
+    await shop.do("update_program", programId=deal.program, allowSelfPurchases=True)
+    await shop.sell(code="SARAH20", email="sarah@example.com")
+    [sold] = await shop.conversions()
+    assert (sold["status"], sold["remainingCommissionCents"]) == ("Pending", 1600)
+
+
+async def test_an_open_dispute_keeps_the_commission_from_being_paid_until_it_is_decided(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(code="SARAH20")
+    dispute = shop.customers.dispute(charge=sold["charge"])
+    await shop.catch_up()
+    shop.customers.advance(days=60)
+    [held] = await shop.conversions()
+    assert (held["status"], held["disputed"], held["remainingCommissionCents"]) == ("Pending", True, 1600)
+    assert "A dispute is open" in (await shop.explain(sold))["explanation"]
+    [waiting] = (await shop.do("run_payout_preview"))["candidates"]
+    assert (waiting["isEligible"], waiting["heldCents"], waiting.get("heldUntil")) == (False, 1600, None)
+    shop.customers.close_dispute(dispute["id"], won=True)
+    await shop.catch_up()
+    [paid] = (await shop.do("run_payout_preview"))["candidates"]
+    assert (paid["isEligible"], paid["amountCents"], paid["heldCents"]) == (True, 1600, 0)
+    events = (await shop.do("get_conversion", conversionId=held["id"]))["events"]
+    assert [event["eventType"] for event in events] == ["initial", "disputed", "dispute_over"]

@@ -1,0 +1,171 @@
+"""What an explanation says, and how a kept decision becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.commission import CommissionType, Rate
+from rekomi_mcp.domain.money import display
+from rekomi_mcp.operation import Context, Output
+from rekomi_mcp.tools.attribution.words import words_of
+from rekomi_mcp.tools.fields import Mode
+from rekomi_mcp.tools.rates import in_words
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.tables import ConversionRow, SaleRow
+
+
+class ClaimOutput(Output):
+    affiliate_id: str
+    affiliate_name: str
+    evidence: Literal["named", "code", "click", "subscription", "customer", "lead"]
+    reference: str = Field(description="What the claim rests on: promotion code, click, subscription, customer, lead.")
+    code: str | None = None
+    since: datetime | None = None
+    won: bool
+    reason: str = Field(description="The rule that let it win or lose.")
+
+
+class TermsOutput(Output):
+    commission: str = Field(description="The rate in force, in words.")
+    rate_source: Literal["code", "affiliate", "program"]
+    terms_version: int
+    recurring_months: int | None = None
+    recurring_delay_invoices: int
+    invoice_index: int = Field(description="Paid invoices of the subscription before this one.")
+    hold_days: int
+
+
+class SaleLine(Output):
+    source_id: str
+    occurred_at: datetime
+    amount: str
+    outcome: str
+    affiliate_name: str | None = None
+
+
+class ExplanationOutput(Output):
+    explanation: str = Field(description="The answer in words.")
+    outcome: str = Field(description="credited, or why nobody earned; no_sale when there is none.")
+    conversion_id: str | None = None
+    affiliate_id: str | None = None
+    affiliate_name: str | None = None
+    commission: str | None = Field(default=None, description="What is left of it now.")
+    commission_cents: int | None = Field(default=None, description="As earned at the sale, in minor units.")
+    commission_currency: str | None = None
+    source: Literal["invoice", "checkout_session", "server"] | None = None
+    source_id: str | None = None
+    amount: str | None = Field(default=None, description="Net of discount and tax: the base of the commission.")
+    amount_cents: int | None = None
+    currency: str | None = None
+    stripe_customer_id: str | None = None
+    stripe_subscription_id: str | None = None
+    promotion_code_ids: list[str] = Field(description="All that were redeemed, ours or not.")
+    event_id: str | None = Field(default=None, description="The Stripe event that brought the sale.")
+    occurred_at: datetime | None = None
+    terms: TermsOutput | None = None
+    other_sales: list[SaleLine] = Field(description="Of the same customer or code, newest first.")
+    candidates: list[ClaimOutput] = Field(description="Everyone with a claim, strongest first.")
+    stripe_mode: Mode
+
+
+def present(
+    context: Context, sale: SaleRow, conversion: ConversionRow | None, about: str | None, others: Sequence[SaleRow]
+) -> ExplanationOutput:
+    """The explanation of one sale; `about` goes before it, of what was asked after."""
+    decision = sale.decision
+    candidates: list[dict[str, Any]] = decision["candidates"]
+    winners = {row.id: winner for row in others if (winner := _winner(row)) is not None}
+    ids = (c["affiliateId"] for c in (*candidates, *winners.values()))
+    names = storage.affiliates.names(context.session, context.organization_id, ids)
+    code_ids = {c["codeId"] for c in candidates if c["codeId"]}
+    codes = storage.codes.by_ids(context.session, context.organization_id, code_ids)
+    winner, terms = _winner(sale), _terms(decision["terms"])
+    text = words_of(sale, conversion, names[winner["affiliateId"]] if winner else None, terms and terms.commission)
+    return ExplanationOutput.model_validate(
+        {
+            "explanation": f"{about} {text}" if about else text,
+            "outcome": sale.outcome,
+            "conversion_id": conversion.id if conversion else None,
+            "affiliate_id": winner["affiliateId"] if winner else None,
+            "affiliate_name": names[winner["affiliateId"]] if winner else None,
+            "commission": display(conversion.remaining_minor, conversion.commission_currency) if conversion else None,
+            "commission_cents": conversion.commission_minor if conversion else None,
+            "commission_currency": conversion.commission_currency if conversion else None,
+            "source": sale.source,
+            "source_id": sale.source_id,
+            "amount": display(sale.net_minor, sale.currency),
+            "amount_cents": sale.net_minor,
+            "currency": sale.currency,
+            "stripe_customer_id": sale.customer_id,
+            "stripe_subscription_id": sale.subscription_id,
+            "promotion_code_ids": decision["promotionCodeIds"],
+            "event_id": sale.event_id,
+            "occurred_at": sale.occurred_at,
+            "terms": terms,
+            "other_sales": [
+                {
+                    "source_id": row.source_id,
+                    "occurred_at": row.occurred_at,
+                    "amount": display(row.net_minor, row.currency),
+                    "outcome": row.outcome,
+                    "affiliate_name": names[winners[row.id]["affiliateId"]] if row.id in winners else None,
+                }
+                for row in others
+            ],
+            "candidates": [
+                {
+                    "affiliate_id": c["affiliateId"],
+                    "affiliate_name": names[c["affiliateId"]],
+                    "evidence": c["evidence"],
+                    "reference": c["reference"],
+                    "code": codes[c["codeId"]].code if c["codeId"] else None,
+                    "since": c["since"],
+                    "won": c["won"],
+                    "reason": c["reason"],
+                }
+                for c in candidates
+            ],
+            "stripe_mode": context.mode,
+        }
+    )
+
+
+def no_sale(context: Context, about: str) -> ExplanationOutput:
+    """The answer when nothing was sold yet."""
+    return ExplanationOutput.model_validate(
+        {
+            "explanation": about,
+            "outcome": "no_sale",
+            "promotion_code_ids": [],
+            "other_sales": [],
+            "candidates": [],
+            "stripe_mode": context.mode,
+        }
+    )
+
+
+def _winner(sale: SaleRow) -> dict[str, Any] | None:
+    return next((c for c in sale.decision["candidates"] if c["won"]), None)
+
+
+def _terms(kept: dict[str, Any] | None) -> TermsOutput | None:
+    if kept is None:
+        return None
+    rate = Rate(CommissionType(kept["rate"]["type"]), kept["rate"]["value"], kept["rate"]["currency"])
+    return TermsOutput.model_validate(
+        {
+            "commission": in_words(rate),
+            "rate_source": kept["source"],
+            "terms_version": kept["version"],
+            "recurring_months": kept["recurring_months"],
+            "recurring_delay_invoices": kept["recurring_delay_invoices"],
+            "invoice_index": kept["invoice_index"],
+            "hold_days": kept["hold_days"],
+        }
+    )

@@ -1,0 +1,72 @@
+"""A decision in words: who earned by what, or why nobody did and what would have to be otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rekomi_mcp.domain.money import display
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.tables import ConversionRow, SaleRow
+
+_EVIDENCE = {
+    "named": "your own server named them",
+    "code": "their code was redeemed on this sale",
+    "click": "the customer had come by their link",
+    "subscription": "the subscription was theirs before",
+    "customer": "an earlier sale to the same customer was theirs",
+    "lead": "they had brought a signup with the same e-mail address",
+}
+WHY_NOBODY = {
+    "no_claim": "No affiliate had a claim: no code of yours was redeemed, and neither the subscription, the customer nor "
+    "the e-mail address belonged to an affiliate.",
+    "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
+    "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
+    "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
+    "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
+    "allowSelfPurchases would let it earn.",
+    "window_expired": "The click was older than the program's cookieWindowDays.",
+    "coupon_archived": "The campaign coupon of the code was archived here before.",
+    "program_archived": "The program is archived.",
+    "program_inactive": "The program is switched off.",
+}
+
+
+def why_nobody(outcome: str) -> str:
+    """What a sale's outcome means, when it is not that somebody was credited."""
+    status = outcome.removeprefix("affiliate_")
+    return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
+
+
+def words_of(sale: SaleRow, conversion: ConversionRow | None, affiliate: str | None, rate: str | None) -> str:
+    """One sale.
+
+    Args:
+        affiliate: the name of whoever won.
+        rate: the rate in force.
+    """
+    paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
+    winner = next((c for c in sale.decision["candidates"] if c["won"]), None)
+    if conversion is None or winner is None or sale.outcome != "credited":
+        return f"Nobody earned on this sale of {paid}. {_why_not(sale)}"
+    earned = display(conversion.commission_minor, conversion.commission_currency)
+    text = (
+        f"{affiliate} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "
+        f"Rate: {rate}, from the {sale.decision['terms']['source']}."
+    )
+    if conversion.remaining_minor != conversion.commission_minor:
+        left = display(conversion.remaining_minor, conversion.commission_currency)
+        text += f" After refunds {left} is left."
+    if conversion.on_hold_minor:
+        text += " A dispute is open, so it is not paid until that is decided."
+    return text
+
+
+def _why_not(sale: SaleRow) -> str:
+    codes = sale.decision["promotionCodeIds"]
+    if sale.outcome == "no_claim" and codes:
+        return (
+            f"A code was redeemed that is nobody's here ({', '.join(codes)}): see list_adoptable_codes, give it to an "
+            "affiliate with adopt_promotion_code, then credit past sales with repair_missed_sales."
+        )
+    return why_nobody(sale.outcome)
