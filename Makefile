@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NODE := tests/outside/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs outside inspector conformance tdqs fuzz browser installs audit clean
+.PHONY: help demo test check bench load docs outside inspector conformance tdqs fuzz browser installs audit clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 
 bench: $(VENV)/installed-dev ## measure speed and memory beside their floors, with a million sales; takes about 15 minutes
 	@$(BIN)/python -m tests.benchmarks
+
+load: $(VENV)/installed-dev ## deliver 100,000 webhooks in any order to a real server, and check every sale; takes about 15 minutes
+	@$(BIN)/python -m tests.load
 
 outside: inspector conformance tdqs fuzz browser installs ## let programs of others look at the server: the next six
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.acts import Wanted, poll, requests
 from tests.support.deaths import Nursery
+from tests.support.news import news_arrives
 from tests.support.stage import Stage, new_stage
 from tests.support.stripe_side import StripeSide, stripe_side
 
@@ -94,6 +95,12 @@ def busy_shop(stages: Callable[[str, str], Stage], database: str) -> Stage:
     return stages(database, "many sales")
 
 
+@pytest.fixture
+def full_inbox(stages: Callable[[str, str], Stage], database: str) -> Stage:
+    """The same with everything that may come late: disputes, a credit note, codes switched, first sales."""
+    return stages(database, "news")
+
+
 def _nothing_happens(stage: Stage) -> None:
     """The cast alone."""
 
@@ -152,4 +159,5 @@ PROLOGUES: dict[str, Prologue] = {
     "unread sales": _customers_buy,
     "few sales": _a_few_customers_buy,
     "many sales": _many_customers_buy,
+    "news": news_arrives,
 }

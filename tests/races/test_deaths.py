@@ -6,9 +6,8 @@ lives to the end. What a run without a death leaves on both sides is what every 
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,9 +21,9 @@ from rekomi_mcp.domain.errors import StripeUnavailable
 from rekomi_mcp.gateways import stripe as gateway
 from rekomi_mcp.gateways.stripe_inbox import HANDLED_EVENTS
 from rekomi_mcp.storage.tables import InboxEventRow, OutboundCallRow
-from tests.support.acts import Wanted, deliver, live_job, poll, requests, sweep, work_off_by_threes
+from tests.support.acts import Wanted, deaths, deliver, live_job, poll, requests, sweep, work_off_by_threes
 from tests.support.callers import Reply
-from tests.support.deaths import Act, Nursery
+from tests.support.deaths import Nursery
 from tests.support.interruptions import unreachable
 from tests.support.pictures import check_whole, picture
 from tests.support.stage import PAST_EVERY_LEASE, Cast, Stage
@@ -63,36 +62,6 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def some_writes(*names: str) -> pytest.MarkDecorator:
     """One of each kind, where all five would go the same way."""
     return pytest.mark.parametrize("write", [WRITES[name] for name in names], ids=names)
-
-
-def deaths(
-    nursery: Nursery,
-    stage: Stage,
-    act: Act,
-    *,
-    prologue: Callable[[], None] = lambda: None,
-    later: timedelta = timedelta(0),
-    which: Callable[[], bool] = lambda: True,
-) -> Iterator[str]:
-    """Let a process die at each boundary of an act, on the restored stage; answers the boundary.
-
-    Args:
-        later: how far the clock of the one who dies is ahead.
-        which: whether what the death has left is of interest.
-    """
-    answered = False
-    for number in itertools.count():
-        stage.restore()
-        prologue()
-        life = nursery.live(live_job(stage, act, later, die_at=number))
-        assert life.error is None
-        if not life.died:
-            assert answered, "no death was of interest"
-            return
-        stage.wait_until_alone()
-        if which():
-            answered = True
-            yield f"{number}: {life.boundaries[-1]}"
 
 
 def reply_of(nursery: Nursery, stage: Stage, wanted: Wanted) -> Reply:

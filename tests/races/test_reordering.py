@@ -231,3 +231,21 @@ def test_renewals_are_counted_in_the_order_in_which_they_were_paid(
         books = books_now(duo, [[invoices[n]] for n in order])
         assert [source for source, *_ in books["conversions"]] == [f"in_{n}" for n in earning], order
         assert books["balances"] == {("Sarah Lee", "USD"): 800 * len(earning)}, order
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_code_put_on_a_running_subscription_takes_it_from_nobody(duo: Stage, at_once: bool) -> None:
+    """Stripe tells both codes with each change of the subscription; it belongs to whom it belonged when it began."""
+    sarah, tom = promotion_codes(duo)
+    kim: dict[str, Any] = {"customer_id": "cus_kim", "subscription_id": "sub_kim"}
+
+    def told(event: str) -> Event:
+        began, later = ((SubscriptionStarted("sub_kim", "cus_kim", f"evt_{event}", day(n), (code,)))
+                        for n, code in ((0, sarah), (10, tom)))  # fmt: skip
+        return began, later
+
+    first: Event = (sale("in_1", event_id="evt_1", at=day(0), codes=(sarah,), **kim),)
+    renewal: Event = (sale("in_2", event_id="evt_2", at=day(30), codes=(sarah, tom), **kim),)
+    for order in permutations([first, told("changed"), renewal, told("changed_again")]):
+        books = books_after(duo, [order] if at_once else [[event] for event in order])
+        assert books["balances"] == {("Sarah Lee", "USD"): 1600}

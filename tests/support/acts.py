@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -145,6 +146,45 @@ async def deliver(events: Sequence[dict[str, Any]], app: App) -> list[bool]:
     return answers
 
 
-def live_job(stage: Stage, act: Act, later: timedelta = timedelta(0), die_at: int | None = None) -> Job:
+async def work_off_by_tens(app: App) -> int:
+    inbox.BATCH = 10
+    return await app.inbox.work_off()
+
+
+def live_job(
+    stage: Stage, act: Act, later: timedelta = timedelta(0), die_at: int | None = None, statements: bool = False
+) -> Job:
     """The act as a process on this stage."""
-    return Job(stage.settings, act, later, die_at)
+    return Job(stage.settings, act, later, die_at, statements)
+
+
+def deaths(
+    nursery: Nursery,
+    stage: Stage,
+    act: Act,
+    *,
+    prologue: Callable[[], None] = lambda: None,
+    later: timedelta = timedelta(0),
+    which: Callable[[], bool] = lambda: True,
+    statements_by: int = 0,
+) -> Iterator[str]:
+    """Let a process die at each boundary of an act, on the restored stage; answers the boundary.
+
+    Args:
+        statements_by: when not 0, statements are boundaries too, and of all boundaries every so-manieth is taken.
+        later: how far the clock of the one who dies is ahead.
+        which: whether what the death has left is of interest.
+    """
+    answered = False
+    for number in itertools.count(step=max(statements_by, 1)):
+        stage.restore()
+        prologue()
+        life = nursery.live(live_job(stage, act, later, die_at=number, statements=statements_by > 0))
+        assert life.error is None
+        if not life.died:
+            assert answered, "no death was of interest"
+            return
+        stage.wait_until_alone()
+        if which():
+            answered = True
+            yield f"{number}: {life.boundaries[-1]}"

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from multiprocessing import Pipe
@@ -123,19 +123,31 @@ def watched_commits(store: Store, notice: Notice) -> Generator[None]:
 def watched_statements(store: Store, notice: Notice) -> Generator[None]:
     """Notice the statements of writing transactions; on SQLite, where one writer keeps all others out, their beginnings."""
 
+    def is_taken(*connection: Any) -> None:
+        notice("before BEGIN")
+
+    if not store.is_sqlite:
+        with _every_statement(store, notice):
+            yield
+        return
+    event.listen(store.engine, "checkout", is_taken)
+    try:
+        yield
+    finally:
+        event.remove(store.engine, "checkout", is_taken)
+
+
+@contextmanager
+def _every_statement(store: Store, notice: Notice) -> Generator[None]:
     def executes(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if not connection.get_execution_options().get("postgresql_readonly"):
             notice(f"before {' '.join(statement.split())[:60]}")
 
-    def is_taken(*connection: Any) -> None:
-        notice("before BEGIN")
-
-    name, noticed = ("checkout", is_taken) if store.is_sqlite else ("before_cursor_execute", executes)
-    event.listen(store.engine, name, noticed)
+    event.listen(store.engine, "before_cursor_execute", executes)
     try:
         yield
     finally:
-        event.remove(store.engine, name, noticed)
+        event.remove(store.engine, "before_cursor_execute", executes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +160,8 @@ class Job:
     """How far its clock is ahead."""
     die_at: int | None = None
     """The boundary to die at, counted from 0; None to live."""
+    statements: bool = False
+    """Whether each statement of a writing transaction is a boundary too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +285,9 @@ def _live(job: Job, pipe: Pipes) -> None:
             await app.stripe.client()
             pipe.send(READY)
             pipe.recv()
-            with watched_commits(store, notice), watched_requests(notice):
+            with watched_commits(store, notice), watched_requests(notice), ExitStack() as stack:
+                if job.statements:
+                    stack.enter_context(_every_statement(store, notice))
                 return await job.act(app)
 
     try:

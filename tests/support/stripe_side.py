@@ -38,6 +38,10 @@ class StripeSide:
         """Make an object as a person does in Stripe's dashboard."""
         return json_of(self._http.post(f"/v1/{kind}", data=params))
 
+    def delete(self, path: str) -> None:
+        """Delete an object as a person does in Stripe's dashboard."""
+        json_of(self._http.delete(f"/v1/{path}"))
+
     def happen(self, what: str, **details: Any) -> dict[str, Any]:
         """What happens outside the API: `checkout`, `refund`, `refunds/{id}/fail`, `renew`."""
         return json_of(self._http.post(f"/sandbox/{what}", json=details))

@@ -39,9 +39,9 @@ def bind(
             Binding(winner.affiliate_id, winner.program_id, winner.code_id, origin),
             known.bindings.get((kind, ref)),
         )
-        if binding == before or not (
-            before is None or before.origin.name == origin.name or origin.precedes(before.origin)
-        ):
+        # The same origin told again binds anew: its news may have been incomplete. A code put on a running subscription
+        # is another origin of that subscription, and a later one.
+        if binding == before or not (before is None or before.origin == origin or origin.precedes(before.origin)):
             continue
         known.bindings[kind, ref] = binding
         known.note_change((kind, ref), origin.at)
