@@ -137,6 +137,8 @@ class SubscriptionStarted:
     referral: Referral | None = None
     at_checkout: bool = False
     """Whether the checkout tells it, which knows of clicks as well as of codes."""
+    told_at: datetime | None = None
+    """When it was told: the earliest telling knows of codes that are used up, and gone from the subscription, later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ JsonObject = dict[str, Any]
 
 _CLICK, _LINK = "rekomi_click", "rekomi_ref"
 """Metadata by which a seller says who brought a checkout: a click's id, or the slug of an affiliate's link."""
+_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFUND = {
     "succeeded": ReversalStatus.Succeeded,
     "pending": ReversalStatus.Pending,
@@ -74,7 +76,9 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
         payment_ids=tuple(_payments_of_invoice(invoice)),
-        referral=_referral(_part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), invoice),
+        referral=_referral(
+            _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), _part(invoice, "metadata")
+        ),
     )
 
 
@@ -84,8 +88,13 @@ def subscription_of_invoice(invoice: JsonObject) -> str | None:
 
 
 def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> Sale | None:
-    """A completed checkout without an invoice as a sale; None when the money is still on its way, or an invoice has it."""
+    """A completed checkout without an invoice as a sale; None when the money is still on its way, or an invoice has it.
+
+    One that only keeps a card for later sells nothing, and may have no currency.
+    """
     if session.get("invoice") or session.get("subscription") or session.get("payment_status") == "unpaid":
+        return None
+    if session.get("mode") == "setup" or not session.get("currency"):
         return None
     total = int(session.get("amount_total") or 0)
     details, customer = _part(session, "total_details"), _part(session, "customer_details")
@@ -124,21 +133,25 @@ def session_referral(session: JsonObject) -> Referral | None:
     named = _referral(_part(session, "metadata"))
     if named is not None:
         return named
-    reference = session.get("client_reference_id")
-    if not isinstance(reference, str) or not reference:
+    reference = _reference(session.get("client_reference_id"))
+    if reference is None:
         return None
     slug = reference.lower()
     return Referral(click_id=reference, slug=slug if slugs.is_valid(slug) else None)
 
 
 def _referral(*owners: JsonObject) -> Referral | None:
-    """The first of these that says who brought the sale, in its metadata or as metadata itself."""
+    """What the first of these metadata that names a click or a link says of who brought the sale."""
     for owner in owners:
-        metadata = owner.get("metadata") or owner
-        click, slug = metadata.get(_CLICK), metadata.get(_LINK)
+        click, slug = _reference(owner.get(_CLICK)), _reference(owner.get(_LINK))
         if click or slug:
-            return Referral(click_id=str(click) if click else None, slug=str(slug).lower() if slug else None)
+            return Referral(click_id=click, slug=slug and slug.lower())
     return None
+
+
+def _reference(value: Any) -> str | None:
+    """A click's id or a slug; None for whatever cannot be either, which a visitor may have written into an address."""
+    return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else None
 
 
 def session_subscription(session: JsonObject, event_id: str) -> SubscriptionStarted | None:
@@ -157,7 +170,7 @@ def session_subscription(session: JsonObject, event_id: str) -> SubscriptionStar
     )
 
 
-def subscription_started(subscription: JsonObject, event_id: str) -> list[SubscriptionStarted]:
+def subscription_started(subscription: JsonObject, event_id: str, told_at: datetime) -> list[SubscriptionStarted]:
     """What ties a subscription to affiliates, by the time it was put on: at the beginning, or later by hand.
 
     Its discounts must be expanded.
@@ -180,6 +193,7 @@ def subscription_started(subscription: JsonObject, event_id: str) -> list[Subscr
             occurred_at=at(start),
             promotion_code_ids=tuple(dict.fromkeys(of_start)),
             referral=referral if start == begun else None,
+            told_at=told_at,
         )
         for start, of_start in sorted(codes.items())
     ]

@@ -75,7 +75,7 @@ async def _subscription_changed(event: Event, stripe: StripeAccount) -> list[Fac
     subscription = event.payload
     if not event.speaks_our_version or shapes.has_unexpanded_discounts(subscription, "items"):
         subscription = await stripe.subscription(subscription["id"])
-    return [*shapes.subscription_started(subscription, event.id)]
+    return [*shapes.subscription_started(subscription, event.id, event.created)]
 
 
 async def _subscription_deleted(event: Event, stripe: StripeAccount) -> list[Fact]:

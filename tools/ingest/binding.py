@@ -18,9 +18,15 @@ def bind_subscription(context: Context, known: Known, writes: Writes, fact: Subs
     """A subscription that an affiliate brought is theirs before any money comes."""
     decision = decide(list(claims_on_subscription(known, fact)))
     if decision.winner is not None:
-        word, rank = ("checkout", 0) if fact.at_checkout else ("subscription", 1)
-        origin = Origin(fact.occurred_at, rank, f"{word}:{fact.subscription_id}")
-        bind(context, known, writes, decision.winner, fact, origin)
+        bind(context, known, writes, decision.winner, fact, origin_of_subscription(fact))
+
+
+def origin_of_subscription(fact: SubscriptionStarted) -> Origin:
+    """Of several tellings of one beginning the first counts: a code that is used up is missing from later ones."""
+    if fact.at_checkout:
+        return Origin(fact.occurred_at, 0, f"checkout:{fact.subscription_id}")
+    told = int((fact.told_at or fact.occurred_at).timestamp())
+    return Origin(fact.occurred_at, 1, f"subscription:{fact.subscription_id}@{told:012d}:{fact.event_id}")
 
 
 def bind(

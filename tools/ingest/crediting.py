@@ -17,7 +17,7 @@ from rekomi_mcp.tools.ingest.claims import claims_on_sale
 from rekomi_mcp.tools.ingest.earning import earn, retract
 from rekomi_mcp.tools.ingest.known import Known, Lead, Recorded, key_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, settle_all
-from rekomi_mcp.tools.ingest.terms import CREDITED, SELF_PURCHASE, Terms, outcome_of
+from rekomi_mcp.tools.ingest.terms import CREDITED, FREE, SELF_PURCHASE, Terms, outcome_of
 from rekomi_mcp.tools.ingest.writes import Writes
 
 
@@ -78,21 +78,20 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded) 
     decided_for = before["affiliateId"] if before is not None else None
     decision = decide(list(claims_on_sale(known, sale, origin_of_sale(sale), decided_for)))
     outcome, terms = outcome_of(known, sale, decision, recorded)
-    if recorded.outcome:
-        if _gist(decision.winner, outcome) == _kept_gist(recorded):
-            if recorded.row is None:
-                writes.sale(context, recorded)
-            return
-        recorded.revision += 1
     was_credited = recorded.outcome in (CREDITED, SELF_PURCHASE)
+    is_same = bool(recorded.outcome) and _gist(decision.winner, outcome) == _kept_gist(recorded)
+    recorded.revision += bool(recorded.outcome) and not is_same
     recorded.outcome, recorded.decision = outcome, _record(sale, decision, terms)
+    # Also when it comes to the same: a later decision must know the codes and the customer that were told meanwhile.
     writes.sale(context, recorded)
     for promotion_code_id in _uncredited(sale, decision.winner):
         writes.sale_code(context, promotion_code_id, recorded.id)
     if decision.winner is not None:
         bind(context, known, writes, decision.winner, sale, origin_of_sale(sale))
-        if outcome == "free":
+        if outcome == FREE:
             _lead(context, known, writes, decision.winner, sale)
+    if is_same:
+        return
     if outcome in (CREDITED, SELF_PURCHASE):
         assert decision.winner is not None and terms is not None
         earn(context, known, writes, recorded, decision.winner, terms)

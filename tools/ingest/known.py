@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale
+from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale, SubscriptionStarted
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.organizations import OrganizationView
@@ -193,8 +193,9 @@ def key_of(sale: Sale) -> SaleKey:
     return sale.source.value, sale.source_id
 
 
-def refs_of(sale: Sale) -> list[Ref]:
-    """What ties a sale to others."""
-    refs = [(SUBSCRIPTION, sale.subscription_id), (CUSTOMER, sale.customer_id)]
-    refs.append((EMAIL, sale.customer_email and sale.customer_email.lower()))
+def refs_of(fact: Sale | SubscriptionStarted) -> list[Ref]:
+    """What ties a sale or the beginning of a subscription to others."""
+    refs = [(SUBSCRIPTION, fact.subscription_id), (CUSTOMER, fact.customer_id)]
+    if isinstance(fact, Sale):
+        refs.append((EMAIL, fact.customer_email and fact.customer_email.lower()))
     return [(kind, ref) for kind, ref in refs if ref]

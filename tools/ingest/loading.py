@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,9 @@ from rekomi_mcp.domain.sales import (
     SubscriptionStarted,
 )
 from rekomi_mcp.operation import Context
+from rekomi_mcp.tools.ingest.binding import origin_of_sale, origin_of_subscription
 from rekomi_mcp.tools.ingest.known import (
-    CUSTOMER,
+    EMAIL,
     SUBSCRIPTION,
     Binding,
     Earning,
@@ -38,6 +39,8 @@ from rekomi_mcp.tools.ingest.known import (
 )
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from rekomi_mcp.storage.tables import (
         AffiliateLinkRow,
         BindingRow,
@@ -66,14 +69,16 @@ def load(context: Context, facts: Sequence[Fact]) -> Known:
     keys = told | set(sale_of_payment.values()) | {(f.source.value, f.source_id) for f in references}
     keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
     rows = storage.sales.by_keys(session, organization_id, keys)
-    later = _later(context, sales, started)
+    bindings = _Bindings()
+    later = _later(context, sales, started, rows, bindings)
     rows |= later
     keys |= later.keys()
     payments = storage.sales.payments_of_sales(session, organization_id, keys)
     recorded = _recorded(context, rows)
 
     deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
-    known = _claims(context, facts, deciding, started)
+    bindings.read(context, (ref for fact in (*deciding, *started) for ref in refs_of(fact)))
+    known = _claims(context, facts, deciding, started, bindings.rows)
     known.recorded, known.later = recorded, [recorded[key] for key in later]
     known.sale_of_payment = {**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}}
     known.payments_of_sale = payments
@@ -100,32 +105,63 @@ def sale_of(row: SaleRow) -> Sale:
     )
 
 
-def _later(context: Context, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]) -> dict[SaleKey, SaleRow]:
-    """Stored sales at or after the time of the news that share a subscription, customer or address with it.
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Something told or stored that may change what is known of a subscription, customer or address."""
 
-    In the order of time there are none. Else what they share with others is followed too, until nothing new is found.
+    origin: Origin
+    refs: Sequence[Ref]
+    is_counted: bool = False
+    """Whether it is a payment that its subscription did not have before."""
+
+
+def _news_of(sale: Sale, stored: SaleRow | None) -> _News:
+    """A sale changes what is known of an address only where it cost nothing: then it is a lead."""
+    refs = refs_of(sale) if stored is None else list({*refs_of(sale), *refs_of(sale_of(stored))})
+    is_lead = sale.net_minor <= 0
+    return _News(origin_of_sale(sale), [ref for ref in refs if ref[0] != EMAIL or is_lead], stored is None)
+
+
+def _later(
+    context: Context,
+    sales: Sequence[Sale],
+    started: Sequence[SubscriptionStarted],
+    stored: Mapping[SaleKey, SaleRow],
+    bindings: _Bindings,
+) -> dict[SaleKey, SaleRow]:
+    """Stored sales at or after the time of the news whose decision the news may change.
+
+    In the order of time there are none. Else what they may change in turn is followed too, until nothing new is found.
     """
-    wanted: dict[Ref, datetime] = {}
-    for fact in sales:
-        _want(wanted, refs_of(fact), fact.occurred_at)
-    for fact in started:
-        refs = [(SUBSCRIPTION, fact.subscription_id), *([(CUSTOMER, fact.customer_id)] if fact.customer_id else [])]
-        _want(wanted, refs, fact.occurred_at)
+    news = [_news_of(sale, stored.get(key_of(sale))) for sale in sales]
+    news += [_News(origin_of_subscription(fact), refs_of(fact)) for fact in started]
     found: dict[SaleKey, SaleRow] = {}
     seen: dict[Ref, datetime] = {}
-    while new := {ref: at for ref, at in wanted.items() if ref not in seen or at < seen[ref]}:
+    while new := _reached(context, news, seen, bindings):
         seen |= new
-        wanted = {}
-        for row in storage.sales.since(context.session, context.organization_id, new):
-            found[row.source, row.source_id] = row
-            _want(wanted, refs_of(sale_of(row)), row.occurred_at)
+        rows = {(row.source, row.source_id): row for row in storage.sales.since(*_store(context), new)}
+        news = [_news_of(sale_of(row), row) for key, row in rows.items() if key not in found]
+        found |= rows
     told = {key_of(sale) for sale in sales}
     return {key: row for key, row in found.items() if key not in told or _is_after_news(row, sales, started)}
 
 
-def _want(wanted: dict[Ref, datetime], refs: Iterable[Ref], at: datetime) -> None:
-    for ref in refs:
-        wanted[ref] = min(at, wanted.get(ref, at))
+def _reached(
+    context: Context, news: Sequence[_News], seen: Mapping[Ref, datetime], bindings: _Bindings
+) -> dict[Ref, datetime]:
+    """What the news may change, and since when; a customer who belonged to somebody before stays whose they are."""
+    bindings.read(context, (ref for each in news for ref in each.refs))
+    reached: dict[Ref, datetime] = {}
+    for each in news:
+        at = each.origin.at
+        for ref in each.refs:
+            bound = bindings.rows.get(ref)
+            is_settled = bound is not None and _binding(bound).origin.precedes(each.origin)
+            if is_settled and not (each.is_counted and ref[0] == SUBSCRIPTION):
+                continue
+            if ref not in seen or at < seen[ref]:
+                reached[ref] = min(at, reached.get(ref, at))
+    return reached
 
 
 def _is_after_news(row: SaleRow, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]) -> bool:
@@ -169,14 +205,17 @@ def _earning(row: ConversionRow | None, sale: SaleRow) -> Earning | None:
 
 
 def _claims(
-    context: Context, facts: Sequence[Fact], sales: Sequence[Sale], started: Sequence[SubscriptionStarted]
+    context: Context,
+    facts: Sequence[Fact],
+    sales: Sequence[Sale],
+    started: Sequence[SubscriptionStarted],
+    rows: Mapping[Ref, BindingRow],
 ) -> Known:
     """Everything that may speak for an affiliate on these sales and subscriptions."""
     session, organization_id = context.session, context.organization_id
     promotion_codes = {p for f in (*sales, *started) for p in f.promotion_code_ids}
     promotion_codes |= {f.promotion_code_id for f in facts if isinstance(f, CodeChanged)}
     codes_by_promotion = storage.codes.by_promotion_codes(session, organization_id, promotion_codes)
-    rows = _binding_rows(context, sales, started)
     emails = {s.customer_email for s in sales if s.customer_email}
     leads = storage.leads.by_emails(session, organization_id, emails)
     codes = {row.id: row for row in codes_by_promotion.values()}
@@ -239,12 +278,21 @@ def _visits(context: Context, referrals: Sequence[Referral], times: Sequence[dat
     )
 
 
-def _binding_rows(
-    context: Context, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]
-) -> dict[Ref, BindingRow]:
-    refs = {(SUBSCRIPTION, f.subscription_id) for f in (*sales, *started) if f.subscription_id}
-    refs |= {(CUSTOMER, f.customer_id) for f in (*sales, *started) if f.customer_id}
-    return storage.sales.bindings(context.session, context.organization_id, refs)
+@dataclass(slots=True)
+class _Bindings:
+    """Whom customers and subscriptions belong to, each read once."""
+
+    rows: dict[Ref, BindingRow] = field(default_factory=dict[Ref, "BindingRow"])
+    _asked: set[Ref] = field(default_factory=set[Ref])
+
+    def read(self, context: Context, refs: Iterable[Ref]) -> None:
+        wanted = {ref for ref in refs if ref[0] != EMAIL} - self._asked
+        self._asked |= wanted
+        self.rows |= storage.sales.bindings(*_store(context), wanted)
+
+
+def _store(context: Context) -> tuple[Session, str]:
+    return context.session, context.organization_id
 
 
 RANKS = {"checkout": 0, "subscription": 1, "sale": 2}

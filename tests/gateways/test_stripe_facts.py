@@ -1,0 +1,47 @@
+"""Stripe's objects as facts, also where they lack what most of them have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rekomi_mcp.domain.sales import Referral
+from rekomi_mcp.gateways import stripe_facts
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_a_checkout_that_only_keeps_a_card_sells_nothing() -> None:
+    session: dict[str, Any] = {
+        "id": "cs_1",
+        "mode": "setup",
+        "payment_status": "no_payment_required",
+        "currency": None,
+        "amount_total": None,
+        "invoice": None,
+        "subscription": None,
+    }
+    assert stripe_facts.session_sale(session, "evt_1", NOW) is None
+
+
+def test_a_sellers_own_metadata_may_have_any_names() -> None:
+    invoice: dict[str, Any] = {
+        "id": "in_1",
+        "status": "paid",
+        "created": 1,
+        "currency": "usd",
+        "total": 100,
+        "metadata": {"rekomi_ref": "Sarah-Lee"},
+        "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"metadata": "mine"}}},
+    }
+    sale = stripe_facts.invoice_sale(invoice, "evt_1")
+    assert sale is not None
+    assert sale.referral == Referral(slug="sarah-lee")
+
+
+@pytest.mark.parametrize("reference", ["x" * 200, "a\u0000b", "\ud800", "two words", "", None, 7])
+def test_a_reference_that_cannot_be_ours_is_nobodys(reference: Any) -> None:
+    assert stripe_facts.session_referral({"client_reference_id": reference}) is None
+    assert stripe_facts.session_referral({"metadata": {"rekomi_click": reference, "rekomi_ref": reference}}) is None
