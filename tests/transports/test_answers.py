@@ -112,7 +112,7 @@ async def test_by_default_the_tools_of_daily_use_are_listed_and_every_tool_can_b
     listed = {operation.name for operation in app.tools.listed()}
     assert {"create_campaign_coupon", "mint_affiliate_code", "list_conversions", "run_payout_preview"} <= listed
     unlisted = {operation.toolset for operation in app.tools.exposed() if operation.name not in listed}
-    assert unlisted == {"links", "server", "website"}
+    assert unlisted == {"audit", "links", "organization", "server", "website"}
     chosen = App(app.settings.model_copy(update={"toolsets": "all"}))
     assert list(chosen.tools.listed()) == list(CATALOGUE.exposed())
 

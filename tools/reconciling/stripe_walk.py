@@ -127,7 +127,7 @@ async def _translate(
         sale = shapes.session_sale(session, _event(session["id"]), _completed_at(session))
         found.facts += [fact for fact in (started, sale) if fact is not None]
     for subscription in objects[Listed.Subscriptions]:
-        found.facts += shapes.subscription_started(subscription, _event(subscription["id"]))
+        found.facts += shapes.subscription_started(subscription, _event(subscription["id"]), asked_at)
         if subscription.get("ended_at"):
             found.facts.append(shapes.subscription_ended(subscription, _event(subscription["id"]), asked_at))
     found.facts += _reversals(objects, asked_at)
