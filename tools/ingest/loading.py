@@ -39,8 +39,6 @@ from rekomi_mcp.tools.ingest.known import (
 )
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
-
     from rekomi_mcp.storage.tables import (
         AffiliateLinkRow,
         BindingRow,
@@ -139,7 +137,10 @@ def _later(
     seen: dict[Ref, datetime] = {}
     while new := _reached(context, news, seen, bindings):
         seen |= new
-        rows = {(row.source, row.source_id): row for row in storage.sales.since(*_store(context), new)}
+        rows = {
+            (row.source, row.source_id): row
+            for row in storage.sales.since(context.session, context.organization_id, new)
+        }
         news = [_news_of(sale_of(row), row) for key, row in rows.items() if key not in found]
         found |= rows
     told = {key_of(sale) for sale in sales}
@@ -288,11 +289,7 @@ class _Bindings:
     def read(self, context: Context, refs: Iterable[Ref]) -> None:
         wanted = {ref for ref in refs if ref[0] != EMAIL} - self._asked
         self._asked |= wanted
-        self.rows |= storage.sales.bindings(*_store(context), wanted)
-
-
-def _store(context: Context) -> tuple[Session, str]:
-    return context.session, context.organization_id
+        self.rows |= storage.sales.bindings(context.session, context.organization_id, wanted)
 
 
 RANKS = {"checkout": 0, "subscription": 1, "sale": 2}
