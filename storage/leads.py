@@ -1,8 +1,10 @@
 """Leads: signups that tie an e-mail address to an affiliate before any money."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
@@ -39,9 +41,21 @@ def by_emails(session: Session, organization_id: str, emails: Iterable[str]) -> 
     query = select(LeadRow).where(LeadRow.organization_id == organization_id, col(LeadRow.email_key).in_(wanted))
     found: dict[str, list[LeadRow]] = {}
     # Sorted here: to get them in order a database may walk all leads by time instead.
-    for row in sorted(session.exec(query), key=lambda row: (row.created_at, row.id)):
+    for row in sorted(session.exec(query), key=lambda row: (row.created_at, row.affiliate_id)):
         found.setdefault(row.email_key, []).append(row)
     return found
+
+
+def remove(session: Session, organization_id: str, ids: Sequence[str]) -> None:
+    if ids:
+        session.exec(delete(LeadRow).where(col(LeadRow.organization_id) == organization_id, col(LeadRow.id).in_(ids)))
+
+
+def date_back(session: Session, organization_id: str, times: Mapping[str, datetime]) -> None:
+    """Set the times of leads, by id, of which an earlier signup became known."""
+    for lead_id, created_at in times.items():
+        query = update(LeadRow).where(col(LeadRow.organization_id) == organization_id, col(LeadRow.id) == lead_id)
+        session.exec(query.values(created_at=created_at))
 
 
 def page(session: Session, organization_id: str, wanted: LeadFilter, window: Window) -> Page[LeadRow]:

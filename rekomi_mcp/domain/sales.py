@@ -104,9 +104,8 @@ class Reversal:
         mine, theirs = _stage(self), _stage(before)
         if mine != theirs:
             return mine > theirs
-        if (self.status, self.amount_minor) == (before.status, before.amount_minor):
-            return False
-        return (self.told_at or self.occurred_at, self.status) > (before.told_at or before.occurred_at, before.status)
+        # Also when it says the same again: what was told in between may arrive after it.
+        return _telling(self) > _telling(before)
 
     @property
     def payment_ids(self) -> tuple[str, ...]:
@@ -116,6 +115,10 @@ class Reversal:
 
 _STAGE = {ReversalStatus.Pending: 0, ReversalStatus.Open: 1, ReversalStatus.Succeeded: 2, ReversalStatus.Failed: 3}
 """A refund or credit note only moves up: what has failed or was voided has failed for good."""
+
+
+def _telling(reversal: Reversal) -> tuple[datetime, str, int]:
+    return reversal.told_at or reversal.occurred_at, reversal.status.value, reversal.amount_minor
 
 
 def _stage(reversal: Reversal) -> int:

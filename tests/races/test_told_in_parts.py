@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
 
 from rekomi_mcp.app import App
-from rekomi_mcp.domain.sales import Fact, Referral, Sale, SaleSource, SubscriptionStarted
-from rekomi_mcp.storage.tables import AffiliateCodeRow, SaleRow
+from rekomi_mcp.domain.sales import (
+    Fact,
+    Referral,
+    Reversal,
+    ReversalKind,
+    ReversalStatus,
+    Sale,
+    SaleReference,
+    SaleSource,
+    SubscriptionStarted,
+)
+from rekomi_mcp.storage.tables import AffiliateCodeRow, AffiliateRow, ConversionRow, InboxEventRow, LeadRow, SaleRow
 from tests.races.test_reordering import day, promotion_codes
 from tests.support.pictures import check_books, picture
 from tests.support.stage import Stage
@@ -30,7 +42,7 @@ def tell(stage: Stage, *facts: Fact) -> None:
 
     async def ingest(app: App) -> None:
         for number, fact in enumerate(facts):
-            event_id = f"evt_{len(stage.rows(SaleRow))}_{number}_{fact.event_id}"
+            event_id = f"evt_{len(stage.rows(InboxEventRow))}_{number}_{fact.event_id}"
             await sell(app, stage.cast.organization, replace(fact, event_id=event_id))
 
     stage.act(ingest)
@@ -89,3 +101,143 @@ def test_a_sale_named_later_without_its_customer_brings_the_customers_later_sale
     referral = Referral(affiliate_id=duo.cast.sarah)
     tell(duo, told(1, customer_id="kim"), told(2, customer_id="kim"), told(1, referral=referral))
     assert earned(duo) == [("order_1", "Sarah Lee"), ("order_2", "Sarah Lee")]
+
+
+def test_a_signup_that_is_told_late_begins_when_it_was_and_not_after_the_sale(duo: Stage) -> None:
+    sarah, _ = promotion_codes(duo)
+    free: dict[str, Any] = {"net": 0, "gross": 0, "codes": (sarah,), "customer_email": "kim@example.com"}
+    tell(
+        duo,
+        sale("in_free_5", at=day(5), **free),
+        sale("in_paid_3", at=day(3), customer_email="Kim@example.com"),
+        sale("in_free_1", at=day(1), **free),
+    )
+    assert earned(duo) == [("in_paid_3", "Sarah Lee")]
+
+
+def test_a_signup_that_was_anothers_after_all_is_no_lead_of_the_first(duo: Stage) -> None:
+    sarah, tom = promotion_codes(duo)
+    free = sale("in_free", at=day(1), net=0, gross=0, codes=(tom,), customer_email="kim@example.com", **KIM)
+    begun = SubscriptionStarted("sub_kim", "cus_kim", "begun", day(0), (sarah,), told_at=day(0))
+    tell(duo, free, begun, sale("in_paid", at=day(3), customer_email="kim@example.com"))
+    assert earned(duo) == [("in_paid", "Sarah Lee")]
+    assert [row.affiliate_id for row in duo.rows(LeadRow)] == [duo.cast.sarah]
+
+
+def test_a_signup_in_the_minutes_after_a_sale_brought_nothing_of_it(duo: Stage) -> None:
+    sarah, _ = promotion_codes(duo)
+    paid = sale("in_paid", at=day(1), customer_email="kim@example.com")
+    soon = day(1) + timedelta(minutes=2)
+    tell(duo, sale("in_free", at=soon, net=0, gross=0, codes=(sarah,), customer_email="kim@example.com"), paid)
+    assert earned(duo) == []
+
+
+def test_a_credit_note_may_come_to_the_same_amount_twice(duo: Stage) -> None:
+    sarah, _ = promotion_codes(duo)
+
+    def note(amount: int, number: int) -> Reversal:
+        return Reversal(
+            id="cn_1",
+            kind=ReversalKind.CreditNote,
+            event_id=f"note_{number}",
+            occurred_at=day(2),
+            currency="USD",
+            amount_minor=amount,
+            status=ReversalStatus.Succeeded,
+            told_at=day(number),
+            sale=(SaleSource.Invoice, "in_1"),
+        )
+
+    tell(duo, sale("in_1", at=day(1), codes=(sarah,)), note(2200, 2), note(1100, 3), note(2200, 4))
+    assert picture(duo)["conversions"] == [("in_1", "Sarah Lee", 800, 400, "Open")]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_dispute_that_is_lost_won_and_lost_again_is_lost_in_whatever_order_that_is_told(
+    order: tuple[int, ...],
+) -> None:
+    told = [
+        Reversal(
+            id="dp_1",
+            kind=ReversalKind.Dispute,
+            event_id=f"evt_{number}",
+            occurred_at=day(number),
+            currency="USD",
+            amount_minor=100,
+            status=ReversalStatus(status),
+            told_at=day(number),
+        )
+        for number, status in enumerate(("open", "succeeded", "failed", "succeeded"))
+    ]
+    known = told[order[0]]
+    for number in order[1:]:
+        known = told[number] if told[number].supersedes(known) else known
+    assert known == told[3]
+
+
+def test_two_disputes_and_a_credit_note_hold_and_release_as_often_as_it_takes(duo: Stage) -> None:
+    sarah, _ = promotion_codes(duo)
+
+    def dispute(name: str, number: int, status: str, charge: str) -> Reversal:
+        return Reversal(
+            id=f"dp_{name}",
+            kind=ReversalKind.Dispute,
+            event_id=f"{name}_{number}",
+            occurred_at=day(number),
+            currency="USD",
+            amount_minor=100,
+            status=ReversalStatus(status),
+            charge_id=charge,
+            told_at=day(number),
+        )
+
+    credited = Reversal(
+        id="cn_1",
+        kind=ReversalKind.CreditNote,
+        event_id="note",
+        occurred_at=day(2),
+        currency="USD",
+        amount_minor=1100,
+        status=ReversalStatus.Succeeded,
+        told_at=day(2),
+        sale=(SaleSource.Invoice, "in_1"),
+    )
+    tell(
+        duo,
+        sale("in_1", at=day(1), codes=(sarah,)),
+        credited,
+        dispute("a", 3, "open", "ch_a"),
+        SaleReference("ch_a", SaleSource.Invoice, "in_1", "link_a"),
+        dispute("a", 5, "failed", "ch_a"),
+        dispute("b", 6, "open", "ch_b"),
+        SaleReference("ch_b", SaleSource.Invoice, "in_1", "link_b"),
+    )
+    [row] = duo.rows(ConversionRow)
+    assert (row.remaining_minor, row.on_hold_minor) == (600, 600)
+
+
+def test_an_address_with_very_many_signups_keeps_a_decision_short_and_goes_to_the_oldest_who_may_earn(
+    duo: Stage,
+) -> None:
+    with duo.writing() as session:
+        tom = session.get(AffiliateRow, duo.cast.tom)
+        assert tom is not None
+        common = tom.model_dump(exclude={"id", "email", "email_key", "full_name", "status"})
+        for number in range(60):
+            name, status = f"a{number}@example.com", "Paused" if number < 30 else "Approved"
+            session.add(row := AffiliateRow(**common, email=name, email_key=name, full_name=name, status=status))
+            session.flush()
+            signup = LeadRow(
+                organization_id=row.organization_id,
+                program_id=row.program_id,
+                affiliate_id=row.id,
+                email="kim@example.com",
+                email_key="kim@example.com",
+                source="Api",
+                created_at=day(0) + timedelta(hours=number),
+            )
+            session.add(signup)
+    tell(duo, sale("in_1", at=day(9), customer_email="kim@example.com"))
+    assert earned(duo) == [("in_1", "a30@example.com")]
+    [row] = duo.rows(SaleRow)
+    assert len(row.decision["candidates"]) == 21

@@ -17,6 +17,8 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 """A click or a signup is timed by our clock and a sale by Stripe's."""
 MOST_CLICKS = 20
 """Of one visitor, in a decision that is kept."""
+MOST_LEADS = 20
+"""Of one address, in a decision that is kept."""
 BY_SLUG = MOST_CLICKS
 """A link that is named without a click stands behind every click."""
 
@@ -113,17 +115,26 @@ def _bound(
 
 
 def _leads(known: Known, email_key: str, at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+    """The oldest signups; further ones only until one of them may earn."""
+    shown, may_earn = 0, False
     for position, lead in enumerate(known.leads.get(email_key, ())):
-        if lead.since <= at + CLOCKS_DIFFER:
-            yield Candidate(
-                Evidence.Lead,
-                lead.affiliate_id,
-                lead.program_id,
-                lead.id,
-                since=lead.since,
-                position=position,
-                obstacle=_obstacle(known, lead.affiliate_id, lead.program_id, decided_for),
-            )
+        if lead.since >= at if lead.is_of_sale else lead.since > at + CLOCKS_DIFFER:
+            continue
+        if may_earn and shown >= MOST_LEADS:
+            return
+        obstacle = _obstacle(known, lead.affiliate_id, lead.program_id, decided_for)
+        if shown >= MOST_LEADS and obstacle is not None:
+            continue
+        yield Candidate(
+            Evidence.Lead,
+            lead.affiliate_id,
+            lead.program_id,
+            lead.id,
+            since=lead.since,
+            position=position,
+            obstacle=obstacle,
+        )
+        shown, may_earn = shown + 1, may_earn or obstacle is None
 
 
 def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | None) -> Iterator[Candidate]:

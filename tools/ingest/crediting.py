@@ -81,6 +81,8 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded) 
     was_credited = recorded.outcome in (CREDITED, SELF_PURCHASE)
     is_same = bool(recorded.outcome) and _gist(decision.winner, outcome) == _kept_gist(recorded)
     recorded.revision += bool(recorded.outcome) and not is_same
+    if recorded.outcome == FREE and decided_for is not None and not is_same:
+        _take_lead_back(known, writes, sale, decided_for)
     recorded.outcome, recorded.decision = outcome, _record(sale, decision, terms)
     # Also when it comes to the same: a later decision must know the codes and the customer that were told meanwhile.
     writes.sale(context, recorded)
@@ -124,24 +126,29 @@ def _lead(context: Context, known: Known, writes: Writes, winner: Candidate, sal
     if sale.customer_email is None:
         return
     email_key = sale.customer_email.lower()
-    if any(lead.affiliate_id == winner.affiliate_id for lead in known.leads.get(email_key, ())):
+    before = _lead_of(known, email_key, winner.affiliate_id)
+    if before is None:
+        lead = Lead(new_id(), winner.affiliate_id, winner.program_id, sale.occurred_at, is_of_sale=True)
+        writes.lead(context, lead, sale)
+    elif sale.occurred_at < before.since:
+        lead = replace(before, since=sale.occurred_at)
+        writes.earlier_lead(lead)
+    else:
         return
-    lead = Lead(new_id(), winner.affiliate_id, winner.program_id, sale.occurred_at)
     known.note_lead(email_key, lead)
-    writes.leads.append(
-        {
-            "id": lead.id,
-            "organization_id": context.organization_id,
-            "program_id": lead.program_id,
-            "affiliate_id": lead.affiliate_id,
-            "email": sale.customer_email,
-            "email_key": email_key,
-            "name": sale.customer_name,
-            "source": "Stripe",
-            "external_event_id": None,
-            "created_at": lead.since,
-        }
-    )
+
+
+def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str) -> None:
+    """The signup was another's after all. A later one of the same affiliate is found again, for it is decided again."""
+    email_key = (sale.customer_email or "").lower()
+    lead = _lead_of(known, email_key, affiliate_id)
+    if lead is not None and lead.is_of_sale and lead.since == sale.occurred_at:
+        known.forget_lead(email_key, lead)
+        writes.gone_lead(lead)
+
+
+def _lead_of(known: Known, email_key: str, affiliate_id: str) -> Lead | None:
+    return next((lead for lead in known.leads.get(email_key, ()) if lead.affiliate_id == affiliate_id), None)
 
 
 def _record(sale: Sale, decision: Decision, terms: Terms | None) -> dict[str, object]:

@@ -63,6 +63,8 @@ class Lead:
     affiliate_id: str
     program_id: str
     since: datetime
+    is_of_sale: bool = False
+    """Whether a sale that cost nothing was the signup: it is timed by Stripe, and says nothing of itself."""
 
 
 @dataclass(slots=True)
@@ -153,10 +155,13 @@ class Known:
         return any(ref in self.changed and self.changed[ref] <= sale.occurred_at for ref in refs_of(sale))
 
     def note_lead(self, email_key: str, lead: Lead) -> None:
-        """Add a signup, unless the affiliate has one of this address already."""
-        leads = self.leads.setdefault(email_key, [])
-        leads.append(lead)
-        leads.sort(key=lambda lead: (lead.since, lead.id))
+        """Add a signup, in place of a later one of the same affiliate."""
+        others = [other for other in self.leads.get(email_key, ()) if other.affiliate_id != lead.affiliate_id]
+        self.leads[email_key] = sorted((*others, lead), key=lambda lead: (lead.since, lead.affiliate_id))
+        self.note_change((EMAIL, email_key), lead.since)
+
+    def forget_lead(self, email_key: str, lead: Lead) -> None:
+        self.leads[email_key].remove(lead)
         self.note_change((EMAIL, email_key), lead.since)
 
     def note_payment(self, payment_id: str, key: SaleKey) -> bool:

@@ -303,7 +303,7 @@ def _binding(row: BindingRow) -> Binding:
 
 
 def _lead(row: LeadRow) -> Lead:
-    return Lead(row.id, row.affiliate_id, row.program_id, row.created_at)
+    return Lead(row.id, row.affiliate_id, row.program_id, row.created_at, row.source == "Stripe")
 
 
 def _load_reversals(

@@ -28,6 +28,9 @@ from rekomi_mcp.tools.ingest.loading import load, sale_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse
 from rekomi_mcp.tools.ingest.writes import Writes
 
+AT_ONCE = 500
+"""Sales decided again in one go: a database takes only so many parameters in a statement."""
+
 
 class IngestInput(Input):
     """Facts of one organization's events. Built by the inbox worker from translated events, never parsed."""
@@ -71,9 +74,11 @@ def decide_facts(context: Context, facts: Sequence[Fact]) -> tuple[Known, Writes
 def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
     """Decide the sales again that nobody could claim when these codes were nobody's; answers how many carried one."""
     rows = storage.sales.with_codes(context.session, context.organization_id, promotion_code_ids)
-    if rows:
-        apply_facts(context, [sale_of(row) for row in rows])
-    return len(rows)
+    sales = sorted((sale_of(row) for row in rows), key=_order)
+    for start in range(0, len(sales), AT_ONCE):
+        apply_facts(context, sales[start : start + AT_ONCE])
+        context.session.expire_all()
+    return len(sales)
 
 
 def _order(step: Fact | Recorded) -> tuple[int, float, int, str]:

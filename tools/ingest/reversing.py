@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from pydantic import BaseModel
 
 from rekomi_mcp.domain.ledger import NOT_PAYABLE, EntryKind, reversal_steps
-from rekomi_mcp.domain.sales import Reversal, ReversalKind
+from rekomi_mcp.domain.sales import Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest.known import DENIED, Earning, Known, SaleKey
 from rekomi_mcp.tools.ingest.writes import Writes
-
-Cause = tuple[str, str, str]
 
 
 class ReversalNote(BaseModel):
@@ -31,7 +32,7 @@ def reverse(context: Context, known: Known, writes: Writes, fact: Reversal) -> N
     writes.reversal(context, fact, is_new=before is None)
     key = known.sale_of(fact)
     if key is not None:
-        _settle(context, known, writes, key, fact)
+        _settle(context, known, writes, key, [fact])
 
 
 def link_payment(context: Context, known: Known, writes: Writes, payment_id: str, key: SaleKey) -> None:
@@ -43,17 +44,30 @@ def link_payment(context: Context, known: Known, writes: Writes, payment_id: str
 
 def settle_all(context: Context, known: Known, writes: Writes, key: SaleKey) -> None:
     """Settle every reversal of a sale that is known; those settled before move nothing."""
-    for reversal in known.reversals_of(key):
-        _settle(context, known, writes, key, reversal)
+    _settle(context, known, writes, key, known.reversals_of(key))
 
 
-def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, reversal: Reversal) -> None:
-    """Bring the sale's commission to where this reversal leaves it."""
+def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, reversals: Sequence[Reversal]) -> None:
+    """Bring the sale's commission to where these reversals leave it, and have payable what is not in dispute."""
     recorded = known.recorded.get(key)
     earning = recorded.earning if recorded is not None else None
-    if earning is None or earning.state == DENIED:
+    if earning is None or earning.state == DENIED or not reversals:
         return
-    cause = (reversal.kind.value, reversal.id, _state_of(reversal))
+    moving = [reversal for reversal in reversals if _take(context, writes, earning, reversal)]
+    wanted = earning.remaining_minor if known.is_disputed(key) else 0
+    # The dispute that holds, and not one that has held before: an entry has one cause, and a cause one such entry.
+    opened = [reversal for reversal in reversals if reversal.status is ReversalStatus.Open]
+    by = max(opened, key=_told, default=None) if wanted > earning.on_hold_minor else None
+    if hold(context, writes, earning, wanted, by or (moving or reversals)[-1]) or moving:
+        writes.settle(earning)
+
+
+def _told(reversal: Reversal) -> tuple[datetime, str]:
+    return reversal.told_at or reversal.occurred_at, reversal.id
+
+
+def _take(context: Context, writes: Writes, earning: Earning, reversal: Reversal) -> bool:
+    """Take what the reversal takes from the commission, or give it back; False when that is done."""
     steps = reversal_steps(earning.commission_minor, earning.gross_minor, earning.reversed_minor, [reversal])
     earning.reversed_minor[reversal.id] = reversal.effective_minor
     for step in steps:
@@ -63,7 +77,7 @@ def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, revers
             earning,
             kind=step.kind,
             amount_minor=step.amount_minor,
-            cause=cause,
+            cause=_cause(reversal),
             cause_amount_minor=reversal.amount_minor,
             occurred_at=reversal.occurred_at,
         )
@@ -71,22 +85,20 @@ def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, revers
         action = "conversion.restored" if restored else "conversion.reversed"
         _note(context, earning, reversal, step.amount_minor, action)
     whole = sum(earning.reversed_minor.values()) >= earning.gross_minor > 0
+    before = earning.state
     if whole and earning.state == "Open":
         earning.state, earning.refunded_at = "Refunded", reversal.occurred_at
     elif not whole and earning.state == "Refunded":
         earning.state, earning.refunded_at = "Open", None
-    held = hold(context, writes, earning, earning.remaining_minor if known.is_disputed(key) else 0, reversal, cause)
-    if steps or held:
-        writes.settle(earning)
+    return bool(steps) or earning.state != before
 
 
-def hold(
-    context: Context, writes: Writes, earning: Earning, wanted_minor: int, reversal: Reversal, cause: Cause
-) -> bool:
+def hold(context: Context, writes: Writes, earning: Earning, wanted_minor: int, reversal: Reversal) -> bool:
     """Have exactly this much of the commission not payable; False when that is so already."""
     moved = wanted_minor - earning.on_hold_minor
     if moved == 0:
         return False
+    cause = _cause(reversal)
     kind = EntryKind.Hold if moved > 0 else EntryKind.Release
     for amount, available_at, side in ((-moved, earning.held_until, "payable"), (moved, NOT_PAYABLE, "held")):
         writes.entry(
@@ -104,13 +116,14 @@ def hold(
     return True
 
 
-def _state_of(reversal: Reversal) -> str:
-    """What became of it. A dispute may come to the same end twice, by way of an appeal."""
-    if reversal.kind is ReversalKind.Dispute and reversal.told_at is not None:
-        return f"{reversal.status.value}@{int(reversal.told_at.timestamp())}"
-    return f"{reversal.status.value}" + (
-        f"@{reversal.amount_minor}" if reversal.kind is ReversalKind.CreditNote else ""
-    )
+def _cause(reversal: Reversal) -> tuple[str, str, str]:
+    """What happened, as an entry names it. An appeal or a correction may bring a dispute or note to the same end twice."""
+    state = reversal.status.value
+    if reversal.kind is ReversalKind.CreditNote:
+        state += f"@{reversal.amount_minor}"
+    if reversal.kind is not ReversalKind.Refund and reversal.told_at is not None:
+        state += f"@{int(reversal.told_at.timestamp())}"
+    return reversal.kind.value, reversal.id, state
 
 
 def _note(context: Context, earning: Earning, reversal: Reversal, amount_minor: int, action: str) -> None:

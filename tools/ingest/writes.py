@@ -8,10 +8,10 @@ from typing import Any
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.ledger import EntryKind
-from rekomi_mcp.domain.sales import Reversal
+from rekomi_mcp.domain.sales import Reversal, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.known import Earning, Recorded, Ref, SaleKey
+from rekomi_mcp.tools.ingest.known import Earning, Lead, Recorded, Ref, SaleKey
 
 RowValues = dict[str, Any]
 
@@ -34,7 +34,10 @@ class Writes:
     payments: list[RowValues] = field(default_factory=_rows)
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
-    leads: list[RowValues] = field(default_factory=_rows)
+    leads: dict[str, RowValues] = field(default_factory=_by_id)
+    earlier_leads: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Stored ones that began earlier than was known."""
+    gone_leads: list[str] = field(default_factory=list[str])
     conversions: dict[str, RowValues] = field(default_factory=_by_id)
     """New ones."""
     recredited: dict[str, RowValues] = field(default_factory=_by_id)
@@ -91,6 +94,32 @@ class Writes:
                 "source_id": key[1],
             }
         )
+
+    def lead(self, context: Context, lead: Lead, sale: Sale) -> None:
+        """A signup by a sale that cost nothing."""
+        self.leads[lead.id] = {
+            "id": lead.id,
+            "organization_id": context.organization_id,
+            "program_id": lead.program_id,
+            "affiliate_id": lead.affiliate_id,
+            "email": sale.customer_email,
+            "email_key": (sale.customer_email or "").lower(),
+            "name": sale.customer_name,
+            "source": "Stripe",
+            "external_event_id": None,
+            "created_at": lead.since,
+        }
+
+    def earlier_lead(self, lead: Lead) -> None:
+        if lead.id in self.leads:
+            self.leads[lead.id]["created_at"] = lead.since
+        else:
+            self.earlier_leads[lead.id] = lead.since
+
+    def gone_lead(self, lead: Lead) -> None:
+        if self.leads.pop(lead.id, None) is None:
+            self.earlier_leads.pop(lead.id, None)
+            self.gone_leads.append(lead.id)
 
     def entry(
         self,
@@ -195,7 +224,9 @@ class Writes:
         moved = [_rebound(row) for ref, row in self.bindings.items() if ref in stored_bindings]
         sales.rebind(session, context.organization_id, moved)
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
-        add_missing(session, tables.LeadRow, self.leads)
+        storage.leads.remove(session, context.organization_id, self.gone_leads)
+        storage.leads.date_back(session, context.organization_id, self.earlier_leads)
+        add_missing(session, tables.LeadRow, list(self.leads.values()))
         sales.add(session, tables.ConversionRow, list(self.conversions.values()))
         sales.recredit(session, list(self.recredited.values()))
         sales.add(session, tables.LedgerEntryRow, self.entries)
