@@ -6,6 +6,7 @@ Every sale is a renewal of one of `sales / 10` subscriptions, is credited to one
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -64,9 +65,21 @@ class _Dialect:
             return f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch') || '.000000'"
         return f"to_timestamp({seconds})"
 
+    def json(self, expression: str) -> str:
+        return expression if self._sqlite else f"CAST({expression} AS JSON)"
+
 
 AFFILIATE, CODE, SALE, CONVERSION, ACCRUAL, REVERSAL = range(1, 7)
 HOLD_MINUTES = 30 * 24 * 60
+TERMS = {
+    "rate": {"type": "Percentage", "value": 2000, "currency": None},
+    "source": "program",
+    "version": 1,
+    "recurring_months": None,
+    "recurring_delay_invoices": 0,
+    "invoice_index": 0,
+    "hold_days": 30,
+}
 
 
 async def build(settings: Settings, sales: int, affiliates: int) -> Brand:
@@ -130,7 +143,7 @@ def _rows(sql: _Dialect, brand: Brand, coupon: str) -> list[tuple[str, int, dict
     return [
         ("affiliate", brand.affiliates, people),
         ("affiliate_code", brand.affiliates, codes),
-        ("sale", brand.sales, _sale(sql, owner, sold_at)),
+        ("sale", brand.sales, _sale(sql, owner, brand, seller, sold_at)),
         ("sale_payment", brand.sales, _payment(owner)),
         ("binding", brand.sales // 10, _binding(sql, owner, brand)),
         ("conversion", brand.sales, _conversion(sql, owner, brand, seller, sold_at, free_at)),
@@ -139,7 +152,21 @@ def _rows(sql: _Dialect, brand: Brand, coupon: str) -> list[tuple[str, int, dict
     ]
 
 
-def _sale(sql: _Dialect, owner: dict[str, str], sold_at: str) -> dict[str, str]:
+def _sale(sql: _Dialect, owner: dict[str, str], brand: Brand, seller: str, sold_at: str) -> dict[str, str]:
+    code = f"n % {brand.affiliates}"
+    claim = {
+        "affiliateId": f"' || {seller} || '",
+        "programId": brand.program,
+        "evidence": "code",
+        "reference": f"promo_' || ({code}) || '",
+        "codeId": f"' || {sql.id(CODE, code)} || '",
+        "since": None,
+        "won": True,
+        "reason": "code",
+    }
+    codes = [f"promo_' || ({code}) || '"]
+    decision = {"reason": "code", "promotionCodeIds": codes, "candidates": [claim], "terms": TERMS}
+    email = "'customer-' || (n / 10) || '@example.com'"
     return {
         "id": sql.id(SALE, "n"),
         **owner,
@@ -152,7 +179,9 @@ def _sale(sql: _Dialect, owner: dict[str, str], sold_at: str) -> dict[str, str]:
         "customer_id": "'cus_' || (n / 10)",
         "subscription_id": "'sub_' || (n / 10)",
         "outcome": "'credited'",
-        "decision": '\'{"reason": "code", "candidates": []}\'',
+        "decision": sql.json(f"'{json.dumps(decision)}'"),
+        "customer_email": email,
+        "email_key": email,
         "occurred_at": sold_at,
         "recorded_at": sold_at,
     }

@@ -9,10 +9,10 @@ from mcp.client import Client
 
 from rekomi_mcp.app import App
 from rekomi_mcp.pipeline import Origin
-from rekomi_mcp.tools import CATALOGUE
 from rekomi_mcp.transports.mcp import build_mcp_server
 from tests.benchmarks.figures import Figure, reading
 from tests.benchmarks.stores import Filled
+from tests.benchmarks.tool_calls import EVERYTHING
 
 WARM_UP, CALLS = 2_000, 10_000
 ALLOWED_MIB = 2.0
@@ -23,7 +23,7 @@ ROUND = ("get_organization", "list_conversions", "run_payout_preview", "list_aff
 async def measure(filled: Filled) -> list[Figure]:
     app = App(filled.settings)
     async with app.running():
-        server = build_mcp_server(CATALOGUE, app.pipeline, lambda _: (filled.brand.credential, Origin()), sandbox=True)
+        server = build_mcp_server(EVERYTHING, app.pipeline, lambda _: (filled.brand.credential, Origin()), sandbox=True)
         async with Client(server) as client:
             await client.list_tools()
             await _call(client, WARM_UP)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import anyio
 
-from tests.benchmarks import ingest, memory, payouts, start, tool_calls, webhook
+from tests.benchmarks import explain, ingest, kinds, memory, payouts, start, tool_calls, webhook
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.stores import Filled, Makers, makers
 
@@ -45,6 +45,14 @@ def _payouts(bench: Bench) -> list[Figure]:
     return anyio.run(payouts.measure, bench.many)
 
 
+def _kinds(bench: Bench) -> list[Figure]:
+    return anyio.run(kinds.measure, bench.makers.few())
+
+
+def _explain(bench: Bench) -> list[Figure]:
+    return anyio.run(explain.measure, bench.many)
+
+
 def _webhook(bench: Bench) -> list[Figure]:
     return anyio.run(webhook.measure, bench.makers.few())
 
@@ -60,7 +68,9 @@ def _start(bench: Bench) -> list[Figure]:
 RUNS: dict[str, Callable[[Bench], list[Figure]]] = {
     "tools": _tools,
     "payouts": _payouts,
+    "explain": _explain,
     "ingest": _ingest,
+    "kinds": _kinds,
     "webhook": _webhook,
     "memory": _memory,
     "start": _start,

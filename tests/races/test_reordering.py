@@ -249,3 +249,19 @@ def test_a_code_put_on_a_running_subscription_takes_it_from_nobody(duo: Stage, a
     for order in permutations([first, told("changed"), renewal, told("changed_again")]):
         books = books_after(duo, [order] if at_once else [[event] for event in order])
         assert books["balances"] == {("Sarah Lee", "USD"): 1600}
+
+
+def test_a_code_that_was_used_up_still_won_the_subscription(duo: Stage) -> None:
+    """Once its coupon is used up, Stripe tells of the subscription without it, and of the other affiliate's code alone."""
+    sarah, tom = promotion_codes(duo)
+    kim: dict[str, Any] = {"customer_id": "cus_kim", "subscription_id": "sub_kim"}
+    events: list[Event] = [
+        (SubscriptionStarted("sub_kim", "cus_kim", "evt_begun", day(0), (sarah, tom)),),
+        (SubscriptionStarted("sub_kim", "cus_kim", "evt_changed", day(0), (tom,)),),
+        (sale("in_1", event_id="evt_1", at=day(0), codes=(sarah, tom), **kim),),
+        (sale("in_2", event_id="evt_2", at=day(30), codes=(tom,), **kim),),
+    ]
+    for order in permutations(events):
+        books = books_after(duo, [[event] for event in order])
+        left = {key: minor for key, minor in books["balances"].items() if minor}
+        assert left == {("Sarah Lee", "USD"): 1600}, order

@@ -45,9 +45,7 @@ def bind(
             Binding(winner.affiliate_id, winner.program_id, winner.code_id, origin),
             known.bindings.get((kind, ref)),
         )
-        # The same origin told again binds anew: its news may have been incomplete. A code put on a running subscription
-        # is another origin of that subscription, and a later one.
-        if binding == before or not (before is None or before.origin == origin or origin.precedes(before.origin)):
+        if binding == before or not (before is None or _binds_anew(known, before, fact, origin)):
             continue
         known.bindings[kind, ref] = binding
         known.note_change((kind, ref), origin.at)
@@ -62,3 +60,13 @@ def bind(
             "bound_at": binding.bound_at,
             "origin": origin.name,
         }
+
+
+def _binds_anew(known: Known, before: Binding, fact: Sale | SubscriptionStarted, origin: Origin) -> bool:
+    """Whether an earlier origin is told, or more of the same one. What is put on a subscription later is a later origin."""
+    if before.origin != origin:
+        return origin.precedes(before.origin)
+    # A coupon for once leaves its subscription when it is used up: then news of the subscription no longer knows its code.
+    code = known.codes.get(before.code_id or "")
+    told_less = code is not None and code.stripe_promotion_code_id not in fact.promotion_code_ids
+    return not (told_less and isinstance(fact, SubscriptionStarted))
