@@ -81,14 +81,32 @@ def renew(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def refund(settings: Settings, arguments: argparse.Namespace) -> int:
+    simulation, sale = _simulation(settings), _sale(arguments)
+    made = _tried(lambda: simulation.refund(**sale, amount=arguments.amount))
+    print(f"SANDBOX: refunded {display(made['amount'], made['currency'])} ({made['id']}, {made['status']}).")
+    return 0
+
+
+def dispute(settings: Settings, arguments: argparse.Namespace) -> int:
+    simulation, sale = _simulation(settings), _sale(arguments)
+    made = _tried(lambda: simulation.dispute(**sale, amount=arguments.amount, inquiry=arguments.inquiry))
+    print(f"SANDBOX: {display(made['amount'], made['currency'])} are disputed ({made['id']}, {made['status']}).")
+    return 0
+
+
+def decide(settings: Settings, arguments: argparse.Namespace) -> int:
     simulation = _simulation(settings)
+    closed = _tried(lambda: simulation.close_dispute(arguments.dispute, won=arguments.outcome == "won"))
+    print(f"SANDBOX: the dispute {closed['id']} is {closed['status']}.")
+    return 0
+
+
+def _sale(arguments: argparse.Namespace) -> dict[str, str]:
+    """The sale that is named, by what kind of thing its id is."""
     kind = _KINDS.get(arguments.sale[:3])
     if kind is None:
         raise SettingsError("Name a payment intent (pi_…), charge (ch_…), invoice (in_…) or checkout session (cs_…).")
-    ids: dict[str, str] = {kind: arguments.sale}
-    made = _tried(lambda: simulation.refund(**ids, amount=arguments.amount))
-    print(f"SANDBOX: refunded {display(made['amount'], made['currency'])} ({made['id']}, {made['status']}).")
-    return 0
+    return {kind: arguments.sale}
 
 
 def advance(settings: Settings, arguments: argparse.Namespace) -> int:
