@@ -107,6 +107,10 @@ class Reversal:
         # Also when it says the same again: what was told in between may arrive after it.
         return _telling(self) > _telling(before)
 
+    def changes(self, before: Reversal) -> bool:
+        """Whether it is newer and says something else."""
+        return self.supersedes(before) and (self.status, self.amount_minor) != (before.status, before.amount_minor)
+
     @property
     def payment_ids(self) -> tuple[str, ...]:
         """What it may be found by."""

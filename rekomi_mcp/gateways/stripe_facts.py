@@ -199,6 +199,18 @@ def subscription_started(subscription: JsonObject, event_id: str, told_at: datet
     ]
 
 
+def lacks_discounts(subscription: JsonObject, told: JsonObject) -> bool:
+    """Whether a subscription, asked for again, no longer has all the discounts that its event told of."""
+    left = {id_of(discount) for discount in _discounts(subscription)}
+    return any(id_of(discount) not in left for discount in _discounts(told))
+
+
+def with_discounts(subscription: JsonObject, told: JsonObject, invoice: JsonObject) -> JsonObject:
+    """The subscription with the discounts its event told of, in that order: those that are gone, from its invoice."""
+    found = {id_of(d): d for owner in (invoice, subscription) for d in _discounts(owner) if isinstance(d, dict)}
+    return {**subscription, "discounts": [found[i] for d in _discounts(told) if (i := id_of(d)) in found]}
+
+
 def subscription_ended(subscription: JsonObject, event_id: str, occurred_at: datetime) -> SubscriptionEnded:
     ended_at = subscription.get("ended_at")
     return SubscriptionEnded(subscription["id"], event_id, at(ended_at) if ended_at else occurred_at)

@@ -75,6 +75,10 @@ async def _subscription_changed(event: Event, stripe: StripeAccount) -> list[Fac
     subscription = event.payload
     if not event.speaks_our_version or shapes.has_unexpanded_discounts(subscription, "items"):
         subscription = await stripe.subscription(subscription["id"])
+        first_invoice = shapes.id_of(event.payload.get("latest_invoice"))
+        if shapes.lacks_discounts(subscription, event.payload) and first_invoice is not None:
+            # A code for one payment is gone from the subscription once that is made; the invoice keeps it.
+            subscription = shapes.with_discounts(subscription, event.payload, await stripe.invoice(first_invoice))
     return [*shapes.subscription_started(subscription, event.id, event.created)]
 
 

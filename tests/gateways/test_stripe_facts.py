@@ -45,3 +45,15 @@ def test_a_sellers_own_metadata_may_have_any_names() -> None:
 def test_a_reference_that_cannot_be_ours_is_nobodys(reference: Any) -> None:
     assert stripe_facts.session_referral({"client_reference_id": reference}) is None
     assert stripe_facts.session_referral({"metadata": {"rekomi_click": reference, "rekomi_ref": reference}}) is None
+
+
+def test_a_code_that_is_used_up_when_stripe_is_asked_is_read_off_the_first_invoice() -> None:
+    jane = {"id": "di_jane", "promotion_code": "promo_jane", "start": 100}
+    bob = {"id": "di_bob", "promotion_code": "promo_bob", "start": 100}
+    told: dict[str, Any] = {"id": "sub_1", "created": 100, "discounts": ["di_jane", "di_bob"]}
+    now: dict[str, Any] = {**told, "discounts": [bob]}
+    assert stripe_facts.lacks_discounts(now, told)
+    whole = stripe_facts.with_discounts(now, told, {"id": "in_1", "discounts": [bob, jane]})
+    [started] = stripe_facts.subscription_started(whole, "evt_1", NOW)
+    assert started.promotion_code_ids == ("promo_jane", "promo_bob")
+    assert not stripe_facts.lacks_discounts(whole, told)

@@ -254,7 +254,7 @@ async def test_reading_changes_nothing_and_leaves_no_line_in_the_audit_log(
 async def test_only_what_the_chosen_toolsets_answer_is_listed_and_read(
     app: App, world: World, way: tuple[str, str]
 ) -> None:
-    chosen = App(app.settings.model_copy(update={"toolsets": "account,affiliates"}))
+    chosen = App(app.settings.model_copy(update={"toolsets": "organization,affiliates"}))
     async with chosen.running(), assistant(chosen, world.acme.mcp_token, *way) as client:
         assert {r.uri for r in (await client.list_resources()).resources} == {GUIDE.uri, "rekomi://organization"}
         templates = (await client.list_resource_templates()).resource_templates

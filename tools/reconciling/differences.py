@@ -208,7 +208,7 @@ def _of_reversals(
         before = rows.get(reversal.id)
         if recorded is None or recorded.earning is None or recorded.earning.state == DENIED or key is None:
             continue
-        if key[1] in decided or (before is not None and not reversal.supersedes(reversal_of(before))):
+        if key[1] in decided or (before is not None and not reversal.changes(reversal_of(before))):
             continue
         yield Difference(
             kind=WRONG_AMOUNT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -65,7 +66,7 @@ def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
     if request.token is None:
         words = f"{_what(comparison)} would be put right. Nothing is changed yet: repeat the call with confirm."
         return _present(context, question, found, comparison, words, token=token)
-    if request.token != token:
+    if not hmac.compare_digest(request.token, token):
         words = f"{_what(comparison)} would be put right."
         plan = _present(context, question, found, comparison, words, token=token)
         raise Conflict(
