@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import organizations as organizations
     from rekomi_mcp.storage import outbound as outbound
     from rekomi_mcp.storage import pages as pages
+    from rekomi_mcp.storage import past_terms as past_terms
     from rekomi_mcp.storage import programs as programs
     from rekomi_mcp.storage import rows as rows
     from rekomi_mcp.storage import sales as sales
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _SUBJECTS = frozenset(
     """affiliates audit campaign_coupons clicks codes conversions idempotency identity inbox leads ledger links
-    organizations outbound pages programs rows sales server_sales signing_secrets tables tokens""".split()
+    organizations outbound pages past_terms programs rows sales server_sales signing_secrets tables tokens""".split()
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
+from rekomi_mcp.storage.rows import parts
 from rekomi_mcp.storage.tables import AffiliateRow
 
 APPROVED = "Approved"
@@ -25,12 +26,8 @@ def get(session: Session, organization_id: str, affiliate_id: str) -> AffiliateR
 
 
 def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, AffiliateRow]:
-    if not (wanted := set(ids)):
-        return {}
-    query = select(AffiliateRow).where(
-        AffiliateRow.organization_id == organization_id, col(AffiliateRow.id).in_(wanted)
-    )
-    return {row.id: row for row in session.exec(query)}
+    query = select(AffiliateRow).where(AffiliateRow.organization_id == organization_id)
+    return {row.id: row for wanted in parts(ids) for row in session.exec(query.where(col(AffiliateRow.id).in_(wanted)))}
 
 
 def names(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, String, distinct, insert, literal
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
 from rekomi_mcp.domain.visits import BOT
+from rekomi_mcp.storage.rows import parts
 from rekomi_mcp.storage.tables import ClickRow
 
 
@@ -20,28 +21,37 @@ def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, ClickRow]:
-    if not (wanted := set(ids)):
-        return {}
-    query = select(ClickRow).where(ClickRow.organization_id == organization_id, col(ClickRow.id).in_(wanted))
-    return {row.id: row for row in session.exec(query)}
+    query = select(ClickRow).where(ClickRow.organization_id == organization_id)
+    return {row.id: row for wanted in parts(ids) for row in session.exec(query.where(col(ClickRow.id).in_(wanted)))}
+
+
+class Click(NamedTuple):
+    """What attribution needs of a click: a visitor may have very many."""
+
+    id: str
+    visitor_id: str
+    link_id: str
+    affiliate_id: str
+    program_id: str
+    occurred_at: datetime
 
 
 def of_visitors(
     session: Session, organization_id: str, visitor_ids: Iterable[str], since: datetime
-) -> dict[str, list[ClickRow]]:
+) -> dict[str, list[Click]]:
     """Each visitor's clicks from `since` on, oldest first, without those of bots."""
-    if not (wanted := set(visitor_ids)):
-        return {}
-    query = select(ClickRow).where(
-        ClickRow.organization_id == organization_id,
-        col(ClickRow.visitor_id).in_(wanted),
-        ClickRow.occurred_at >= since,
-        ClickRow.device != BOT,
+    columns = [getattr(ClickRow, name) for name in Click._fields]
+    query = select_columns(*columns).where(
+        col(ClickRow.organization_id) == organization_id,
+        col(ClickRow.occurred_at) >= since,
+        col(ClickRow.device) != BOT,
     )
-    found: dict[str, list[ClickRow]] = {}
-    # Sorted here: to get them in order a database may walk all clicks by time instead.
-    for row in sorted(session.exec(query), key=lambda row: (row.occurred_at, row.id)):
-        found.setdefault(row.visitor_id, []).append(row)
+    found: dict[str, list[Click]] = {}
+    for wanted in parts(visitor_ids):
+        rows = session.connection().execute(query.where(col(ClickRow.visitor_id).in_(wanted)))
+        # Sorted here: to get them in order a database may walk all clicks by time instead.
+        for click in sorted((Click(*row) for row in rows), key=lambda click: (click.occurred_at, click.id)):
+            found.setdefault(click.visitor_id, []).append(click)
     return found
 
 

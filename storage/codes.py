@@ -7,6 +7,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
+from rekomi_mcp.storage.rows import parts
 from rekomi_mcp.storage.tables import AffiliateCodeRow, ConversionRow
 
 LIVE = ("Pending", "Active")
@@ -66,22 +67,19 @@ def by_promotion_codes(
     session: Session, organization_id: str, promotion_code_ids: Iterable[str]
 ) -> dict[str, AffiliateCodeRow]:
     """Codes by their Stripe promotion code id, dead ones too: a code that died keeps its past."""
-    if not (wanted := set(promotion_code_ids)):
-        return {}
-    query = select(AffiliateCodeRow).where(
-        AffiliateCodeRow.organization_id == organization_id,
-        col(AffiliateCodeRow.stripe_promotion_code_id).in_(wanted),
-    )
-    return {str(row.stripe_promotion_code_id): row for row in session.exec(query)}
+    query = select(AffiliateCodeRow).where(AffiliateCodeRow.organization_id == organization_id)
+    return {
+        str(row.stripe_promotion_code_id): row
+        for wanted in parts(promotion_code_ids)
+        for row in session.exec(query.where(col(AffiliateCodeRow.stripe_promotion_code_id).in_(wanted)))
+    }
 
 
 def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, AffiliateCodeRow]:
-    if not (wanted := set(ids)):
-        return {}
-    query = select(AffiliateCodeRow).where(
-        AffiliateCodeRow.organization_id == organization_id, col(AffiliateCodeRow.id).in_(wanted)
-    )
-    return {row.id: row for row in session.exec(query)}
+    query = select(AffiliateCodeRow).where(AffiliateCodeRow.organization_id == organization_id)
+    return {
+        row.id: row for wanted in parts(ids) for row in session.exec(query.where(col(AffiliateCodeRow.id).in_(wanted)))
+    }
 
 
 def live_of_coupon(session: Session, organization_id: str, coupon_id: str) -> list[AffiliateCodeRow]:

@@ -8,7 +8,11 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
+from rekomi_mcp.storage.rows import parts
 from rekomi_mcp.storage.tables import LeadRow
+
+OF_SALE = "Stripe"
+"""The source of a lead that nothing but a sale made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,27 @@ def by_external_id(session: Session, organization_id: str, external_event_id: st
 
 def by_emails(session: Session, organization_id: str, emails: Iterable[str]) -> dict[str, list[LeadRow]]:
     """Leads by lower-case address, oldest first."""
-    if not (wanted := {email.lower() for email in emails}):
-        return {}
-    query = select(LeadRow).where(LeadRow.organization_id == organization_id, col(LeadRow.email_key).in_(wanted))
+    query = select(LeadRow).where(LeadRow.organization_id == organization_id)
     found: dict[str, list[LeadRow]] = {}
-    # Sorted here: to get them in order a database may walk all leads by time instead.
-    for row in sorted(session.exec(query), key=lambda row: (row.created_at, row.affiliate_id)):
-        found.setdefault(row.email_key, []).append(row)
+    for wanted in parts(email.lower() for email in emails):
+        rows = session.exec(query.where(col(LeadRow.email_key).in_(wanted)))
+        # Sorted here: to get them in order a database may walk all leads by time instead.
+        for row in sorted(rows, key=lambda row: (row.created_at, row.affiliate_id)):
+            found.setdefault(row.email_key, []).append(row)
     return found
 
 
 def remove(session: Session, organization_id: str, ids: Sequence[str]) -> None:
-    if ids:
-        session.exec(delete(LeadRow).where(col(LeadRow.organization_id) == organization_id, col(LeadRow.id).in_(ids)))
+    for gone in parts(ids):
+        session.exec(delete(LeadRow).where(col(LeadRow.organization_id) == organization_id, col(LeadRow.id).in_(gone)))
 
 
-def date_back(session: Session, organization_id: str, times: Mapping[str, datetime]) -> None:
-    """Set the times of leads, by id, of which an earlier signup became known."""
-    for lead_id, created_at in times.items():
+def set_free_sales(session: Session, organization_id: str, times: Mapping[str, datetime | None]) -> None:
+    """Set when the earliest sale that cost nothing was made, by the id of the lead; None: there is none after all."""
+    for lead_id, at in times.items():
         query = update(LeadRow).where(col(LeadRow.organization_id) == organization_id, col(LeadRow.id) == lead_id)
-        session.exec(query.values(created_at=created_at))
+        session.exec(query.values(free_sale_at=at))
+        session.exec(query.where(col(LeadRow.source) == OF_SALE).values(created_at=at))
 
 
 def page(session: Session, organization_id: str, wanted: LeadFilter, window: Window) -> Page[LeadRow]:

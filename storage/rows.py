@@ -1,6 +1,6 @@
-"""What several subjects need: rows whose keys somebody else may take at the same moment, and keys in pairs."""
+"""What several subjects need: rows whose keys somebody else may take at the same moment, and long lists of keys."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import inspect
@@ -8,6 +8,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel
+
+IN_ONE = 10_000
+"""Values in one condition."""
 
 
 def add_unique(session: Session, row: SQLModel) -> bool:
@@ -33,9 +36,18 @@ def add_missing(session: Session, table: type[SQLModel], rows: Sequence[Mapping[
     return session.connection().execute(statement, list(rows)).all()
 
 
-def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def parts(values: Iterable[str]) -> Iterator[list[str]]:
+    """The distinct values in lists of at most IN_ONE: a database takes only so many parameters in a statement."""
+    wanted = sorted(set(values))
+    for start in range(0, len(wanted), IN_ONE):
+        yield wanted[start : start + IN_ONE]
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """Pairs by their first part, for one statement each: no database walks an index for a list of pairs reliably."""
-    seconds: dict[str, list[str]] = {}
-    for first, second in sorted(set(pairs)):
-        seconds.setdefault(first, []).append(second)
-    return seconds
+    seconds: dict[str, set[str]] = {}
+    for first, second in pairs:
+        seconds.setdefault(first, set()).add(second)
+    for first in sorted(seconds):
+        for part in parts(seconds[first]):
+            yield first, part

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, inspect, update
 from sqlmodel import Session, SQLModel, col, select
 
-from rekomi_mcp.storage.rows import grouped
+from rekomi_mcp.storage.rows import grouped, parts
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
     BindingRow,
@@ -32,7 +32,7 @@ _REF_COLUMNS: dict[str, Any] = {
 def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, SaleRow]:
     query = select(SaleRow).where(SaleRow.organization_id == organization_id)
     found: dict[SaleKey, SaleRow] = {}
-    for source, ids in grouped(keys).items():
+    for source, ids in grouped(keys):
         of_source = query.where(SaleRow.source == source, col(SaleRow.source_id).in_(ids))
         found |= {(source, row.source_id): row for row in session.exec(of_source)}
     return found
@@ -41,7 +41,7 @@ def by_keys(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> 
 def since(session: Session, organization_id: str, refs: Mapping[tuple[str, str], datetime]) -> list[SaleRow]:
     """Sales of these subscriptions, customers and addresses (in lower case), each from its time on."""
     found: dict[str, SaleRow] = {}
-    for kind, of_kind in grouped(refs).items():
+    for kind, of_kind in grouped(refs):
         column = _REF_COLUMNS[kind]
         earliest = min(refs[kind, ref] for ref in of_kind)
         query = select(SaleRow).where(
@@ -110,25 +110,26 @@ def of_codes(
 
 def conversions_of(session: Session, sale_ids: Iterable[str]) -> dict[str, ConversionRow]:
     """The conversion of each of these sales that has one."""
-    if not (wanted := set(sale_ids)):
-        return {}
-    query = select(ConversionRow).where(col(ConversionRow.sale_id).in_(wanted))
-    return {row.sale_id: row for row in session.exec(query)}
+    found: dict[str, ConversionRow] = {}
+    for wanted in parts(sale_ids):
+        query = select(ConversionRow).where(col(ConversionRow.sale_id).in_(wanted))
+        found |= {row.sale_id: row for row in session.exec(query)}
+    return found
 
 
 def sales_of_payments(session: Session, organization_id: str, payment_ids: Iterable[str]) -> dict[str, SaleKey]:
-    if not (wanted := set(payment_ids)):
-        return {}
-    query = select(SalePaymentRow).where(
-        SalePaymentRow.organization_id == organization_id, col(SalePaymentRow.payment_id).in_(wanted)
-    )
-    return {row.payment_id: (row.source, row.source_id) for row in session.exec(query)}
+    query = select(SalePaymentRow).where(SalePaymentRow.organization_id == organization_id)
+    found: dict[str, SaleKey] = {}
+    for wanted in parts(payment_ids):
+        of_payments = query.where(col(SalePaymentRow.payment_id).in_(wanted))
+        found |= {row.payment_id: (row.source, row.source_id) for row in session.exec(of_payments)}
+    return found
 
 
 def payments_of_sales(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, set[str]]:
     query = select(SalePaymentRow).where(SalePaymentRow.organization_id == organization_id)
     found: dict[SaleKey, set[str]] = {}
-    for source, ids in grouped(keys).items():
+    for source, ids in grouped(keys):
         of_source = query.where(SalePaymentRow.source == source, col(SalePaymentRow.source_id).in_(ids))
         for row in session.exec(of_source):
             found.setdefault((source, row.source_id), set()).add(row.payment_id)
@@ -136,12 +137,11 @@ def payments_of_sales(session: Session, organization_id: str, keys: Iterable[Sal
 
 
 def reversals_of_payments(session: Session, organization_id: str, payment_ids: Iterable[str]) -> list[ReversalRow]:
-    if not (ids := sorted(set(payment_ids))):
-        return []
     query = select(ReversalRow).where(ReversalRow.organization_id == organization_id)
     found: dict[str, ReversalRow] = {}
-    for column in (col(ReversalRow.payment_intent_id), col(ReversalRow.charge_id)):
-        found |= {row.id: row for row in session.exec(query.where(column.in_(ids)))}
+    for wanted in parts(payment_ids):
+        for column in (col(ReversalRow.payment_intent_id), col(ReversalRow.charge_id)):
+            found |= {row.id: row for row in session.exec(query.where(column.in_(wanted)))}
     return list(found.values())
 
 
@@ -149,16 +149,14 @@ def reversals_of_sales(session: Session, organization_id: str, keys: Iterable[Sa
     """Reversals that name the sale itself and not a payment of it."""
     query = select(ReversalRow).where(ReversalRow.organization_id == organization_id)
     found: list[ReversalRow] = []
-    for source, ids in grouped(keys).items():
+    for source, ids in grouped(keys):
         found += session.exec(query.where(ReversalRow.sale_source == source, col(ReversalRow.sale_source_id).in_(ids)))
     return found
 
 
 def reversals_by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, ReversalRow]:
-    if not (wanted := set(ids)):
-        return {}
-    query = select(ReversalRow).where(ReversalRow.organization_id == organization_id, col(ReversalRow.id).in_(wanted))
-    return {row.id: row for row in session.exec(query)}
+    query = select(ReversalRow).where(ReversalRow.organization_id == organization_id)
+    return {row.id: row for wanted in parts(ids) for row in session.exec(query.where(col(ReversalRow.id).in_(wanted)))}
 
 
 def bindings(
@@ -167,7 +165,7 @@ def bindings(
     """Bindings by (kind, ref), where kind is `customer` or `subscription`."""
     query = select(BindingRow).where(BindingRow.organization_id == organization_id)
     found: dict[tuple[str, str], BindingRow] = {}
-    for kind, of_kind in grouped(refs).items():
+    for kind, of_kind in grouped(refs):
         bound = query.where(BindingRow.kind == kind, col(BindingRow.ref).in_(of_kind))
         found |= {(kind, row.ref): row for row in session.exec(bound)}
     return found
@@ -175,20 +173,15 @@ def bindings(
 
 def paid_times(session: Session, organization_id: str, subscription_ids: Iterable[str]) -> dict[str, list[Any]]:
     """When each subscription's invoices that cost money were paid, oldest first."""
-    if not (wanted := set(subscription_ids)):
-        return {}
     query = (
         select(SaleRow.subscription_id, SaleRow.occurred_at)
-        .where(
-            SaleRow.organization_id == organization_id,
-            col(SaleRow.subscription_id).in_(wanted),
-            SaleRow.net_minor > 0,
-        )
+        .where(SaleRow.organization_id == organization_id, SaleRow.net_minor > 0)
         .order_by(col(SaleRow.occurred_at))
     )
     found: dict[str, list[Any]] = {}
-    for subscription_id, occurred_at in session.exec(query):
-        found.setdefault(str(subscription_id), []).append(occurred_at)
+    for wanted in parts(subscription_ids):
+        for subscription_id, occurred_at in session.exec(query.where(col(SaleRow.subscription_id).in_(wanted))):
+            found.setdefault(str(subscription_id), []).append(occurred_at)
     return found
 
 

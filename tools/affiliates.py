@@ -196,6 +196,15 @@ def _update(context: Context, request: UpdateAffiliateInput) -> AffiliateOutput:
     if request.model_fields_set == {"affiliate_id"}:
         raise InvalidInput("Nothing to change: give at least one field besides affiliateId.")
     before = _present_one(context, row)
+    with storage.past_terms.kept(context.session, row, context.now):
+        _change(context, row, request)
+    context.session.flush()
+    answer = _present_one(context, row)
+    context.changed("affiliate", row.id, before=before, after=answer)
+    return answer
+
+
+def _change(context: Context, row: AffiliateRow, request: UpdateAffiliateInput) -> None:
     rate = _custom_rate(
         context, request.custom_commission_type, request.custom_commission_value, request.custom_commission_currency
     )
@@ -212,10 +221,6 @@ def _update(context: Context, request: UpdateAffiliateInput) -> AffiliateOutput:
         row.tags = list(request.tags)
     if request.status is not None:
         _set_status(context, row, request.status)
-    context.session.flush()
-    answer = _present_one(context, row)
-    context.changed("affiliate", row.id, before=before, after=answer)
-    return answer
 
 
 def _set_status(context: Context, row: AffiliateRow, status: Status) -> None:
@@ -240,7 +245,8 @@ def _pending(context: Context, affiliate_id: str) -> AffiliateRow:
 def _approve(context: Context, request: AffiliateInput) -> AffiliateOutput:
     row = _pending(context, request.affiliate_id)
     before = _present_one(context, row)
-    _set_status(context, row, "Approved")
+    with storage.past_terms.kept(context.session, row, context.now):
+        _set_status(context, row, "Approved")
     context.session.flush()
     answer = _present_one(context, row)
     context.changed("affiliate", row.id, before=before, after=answer)
@@ -254,7 +260,8 @@ class RejectAffiliateInput(AffiliateInput):
 def _reject(context: Context, request: RejectAffiliateInput) -> AffiliateOutput:
     row = _pending(context, request.affiliate_id)
     before = _present_one(context, row)
-    row.status, row.reject_reason = "Rejected", request.reason
+    with storage.past_terms.kept(context.session, row, context.now):
+        row.status, row.reject_reason = "Rejected", request.reason
     context.session.flush()
     answer = _present_one(context, row)
     context.changed("affiliate", row.id, before=before, after=answer)

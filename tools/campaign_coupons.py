@@ -313,9 +313,10 @@ def _update(context: Context, request: UpdateCouponInput) -> CouponOutput:
     if all(value is None for value in changes.values()):
         raise InvalidInput("Nothing to change: give name, allowAffiliateSelfMint or overridesClickAttribution.")
     before = present(row, context.mode)
-    for name, value in changes.items():
-        if value is not None:
-            setattr(row, name, value)
+    with storage.past_terms.kept(context.session, row, context.now):
+        for name, value in changes.items():
+            if value is not None:
+                setattr(row, name, value)
     context.session.flush()
     answer = present(row, context.mode)
     context.changed("campaign_coupon", row.id, before=before, after=answer)

@@ -17,7 +17,7 @@ from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import WHOLE, Id, Moment, require_order
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import ClickRow
+    from rekomi_mcp.storage.clicks import Click
 
 DOUBLE_CLICK = timedelta(seconds=5)
 """Within these a visitor's second click on the same link is the same one."""
@@ -96,7 +96,7 @@ def _known(context: Context, visits: Iterable[Visit]) -> dict[tuple[str, str], t
     visitors = {visit.visitor_id for visit in visits}
     since = min((visit.occurred_at for visit in visits), default=context.now) - DOUBLE_CLICK
     found = storage.clicks.of_visitors(context.session, context.organization_id, visitors, since)
-    last: dict[tuple[str, str], ClickRow] = {(r.visitor_id, r.link_id): r for rows in found.values() for r in rows}
+    last: dict[tuple[str, str], Click] = {(r.visitor_id, r.link_id): r for rows in found.values() for r in rows}
     return {key: (row.id, row.occurred_at) for key, row in last.items()}
 
 

@@ -40,7 +40,10 @@ class RecordedLead(LeadOutput):
 
 
 def _values(row: LeadRow, affiliate_name: str) -> dict[str, object]:
-    return {**row.model_dump(exclude={"organization_id", "email_key"}), "affiliate_name": affiliate_name}
+    return {
+        **row.model_dump(exclude={"organization_id", "email_key", "free_sale_at"}),
+        "affiliate_name": affiliate_name,
+    }
 
 
 class RecordLeadInput(Input):

@@ -227,7 +227,18 @@ def _update(context: Context, request: UpdateProgramInput) -> ProgramOutput:
         raise StatusConflict("This program is archived and can no longer be changed.", field="programId")
     if request.model_fields_set == {"program_id"}:
         raise InvalidInput("Nothing to change: give at least one field besides programId.")
-    before, terms_before = present(row), _terms(row)
+    before = present(row)
+    with storage.past_terms.kept(context.session, row, context.now):
+        _change(context, row, request)
+    row.updated_at = context.now
+    context.session.flush()
+    answer = present(row)
+    context.changed("program", row.id, before=before, after=answer)
+    return answer
+
+
+def _change(context: Context, row: ProgramRow, request: UpdateProgramInput) -> None:
+    terms_before = _terms(row)
     for name in _PLAIN:
         if (value := getattr(request, name)) is not None:
             setattr(row, name, None if value == "" else value)
@@ -238,11 +249,6 @@ def _update(context: Context, request: UpdateProgramInput) -> ProgramOutput:
     _update_rate(context, row, request)
     if _terms(row) != terms_before:
         row.terms_version += 1
-    row.updated_at = context.now
-    context.session.flush()
-    answer = present(row)
-    context.changed("program", row.id, before=before, after=answer)
-    return answer
 
 
 def _update_rate(context: Context, row: ProgramRow, request: UpdateProgramInput) -> None:
@@ -272,8 +278,9 @@ def _archive(context: Context, request: ProgramInput) -> ProgramOutput:
     if row.archived_at is not None:
         raise StatusConflict("This program is archived already.", field="programId")
     before = present(row)
-    row.archived_at = row.updated_at = context.now
-    row.is_active = False
+    with storage.past_terms.kept(context.session, row, context.now):
+        row.archived_at = row.updated_at = context.now
+        row.is_active = False
     context.session.flush()
     answer = present(row)
     context.changed("program", row.id, before=before, after=answer)

@@ -185,3 +185,8 @@ class CouponDeleted:
 
 
 Fact = Sale | Reversal | SubscriptionStarted | SubscriptionEnded | SaleReference | CodeChanged | CouponDeleted
+
+
+def second_of(moment: datetime) -> datetime:
+    """When something of ours counts beside a sale: Stripe tells times in whole seconds, so from its second's beginning."""
+    return moment.replace(microsecond=0)

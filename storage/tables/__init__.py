@@ -15,6 +15,7 @@ from rekomi_mcp.storage.tables.programs import CampaignCouponRow as CampaignCoup
 from rekomi_mcp.storage.tables.programs import ClickRow as ClickRow
 from rekomi_mcp.storage.tables.programs import LeadRow as LeadRow
 from rekomi_mcp.storage.tables.programs import LinkSlugRow as LinkSlugRow
+from rekomi_mcp.storage.tables.programs import PastTermsRow as PastTermsRow
 from rekomi_mcp.storage.tables.programs import ProgramRow as ProgramRow
 from rekomi_mcp.storage.tables.records import AuditHeadRow as AuditHeadRow
 from rekomi_mcp.storage.tables.records import AuditLineRow as AuditLineRow

@@ -1,6 +1,7 @@
 """What brands offer and who sells it: programs, affiliates, their links, coupons, codes and leads."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, false, text
 from sqlmodel import Field
@@ -75,6 +76,18 @@ class AffiliateRow(Row, table=True):
     applied_at: datetime = Field(sa_type=UtcDateTime)
     approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PastTermsRow(Row, table=True):
+    """What was in force before a change: a sale is decided on the terms of its own time, whenever its news comes."""
+
+    organization_id: str = Field(foreign_key="organization.id", primary_key=True)
+    subject_id: str = Field(primary_key=True)
+    """A program's, an affiliate's or a campaign coupon's. Who never changed has no row."""
+    until: datetime = Field(sa_type=UtcDateTime, primary_key=True)
+    """Not included. Whole seconds, as Stripe tells the time of a sale."""
+    terms: dict[str, Any] = Field(sa_type=JSON)
+    """Values by column of the subject."""
 
 
 class AffiliateLinkRow(Row, table=True):
@@ -220,3 +233,5 @@ class LeadRow(Row, table=True):
     source: str
     external_event_id: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
+    free_sale_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the affiliate's earliest sale to this address that cost nothing was made, on Stripe's clock."""

@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import floor
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +29,7 @@ from rekomi_mcp.domain.sales import (
     SaleSource,
     SubscriptionStarted,
 )
+from rekomi_mcp.storage import past_terms, rows
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
     AffiliateLinkRow,
@@ -54,7 +55,7 @@ CODES = {"promo_sarah": "Sarah Lee", "promo_tom": "Tom Ray"}
 """Sarah's goes before clicks; Tom's leaves the sale to them, and has a rate of its own."""
 NOBODYS = "promo_nobody"
 RATES = {"promo_tom": Fraction(30, 100)}
-RATE = Fraction(20, 100)
+RATE, RAISED = Fraction(20, 100), Fraction(25, 100)
 CLICKS = {"click_1": ("visitor_1", "Sarah Lee", 1), "click_2": ("visitor_1", "Tom Ray", 4)}
 """The visitor, whose link, and the day."""
 WINDOW_DAYS = 5
@@ -72,11 +73,30 @@ class Renewals:
     delay: int
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What the owner changed: long before any news comes, and it counts from its own day on."""
+
+    tom_paused: tuple[int, int] | None = None
+    """From the one day up to the other."""
+    raised: int | None = None
+    """The day from which the program paid 25 %."""
+
+    def may_earn(self, name: str, at: datetime) -> bool:
+        return (
+            name != "Tom Ray" or self.tom_paused is None or not day(self.tom_paused[0]) <= at < day(self.tom_paused[1])
+        )
+
+    def rate(self, at: datetime) -> Fraction:
+        return RAISED if self.raised is not None and at >= day(self.raised) else RATE
+
+
 @dataclass
 class History:
     """What happened; `events` are what is told of it."""
 
     renewals: Renewals
+    changes: Changes
     sales: list[Sale]
     started: list[SubscriptionStarted]
     reversals: list[list[Reversal]]
@@ -189,12 +209,17 @@ def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
     return found
 
 
+_PAUSES = st.sampled_from([None, None, (2, 5), (0, 7), (4, 9)])
+_CHANGES = st.builds(Changes, tom_paused=_PAUSES, raised=st.sampled_from([None, None, 1, 4]))
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     sales = draw(_sales())
     again = draw(st.lists(st.sampled_from(sales), max_size=2))
     return History(
         renewals=Renewals(draw(st.sampled_from([None, 0, 1])), draw(st.sampled_from([0, 0, 1]))),
+        changes=draw(_CHANGES),
         sales=sales,
         started=draw(_started()),
         reversals=draw(_reversals(sales)),
@@ -252,7 +277,8 @@ class Model:
             return
         if sale.subscription_id is not None and not self._earns(sale):
             return
-        commission = _half_up(RATES.get(won[1] or "", RATE) * sale.net_minor)
+        rate = RATES.get(won[1] or "") or self.history.changes.rate(sale.occurred_at)
+        commission = _half_up(rate * sale.net_minor)
         gone = min(sale.gross_minor, sum(_gone(steps, sale) for steps in self.history.reversals))
         left = _half_up(Fraction(commission * (sale.gross_minor - gone), sale.gross_minor))
         state = "Refunded" if gone == sale.gross_minor else "Open"
@@ -262,10 +288,18 @@ class Model:
         of_subscription = self.bound.get(sale.subscription_id or "")
         if of_subscription is None:
             return next(self._claims(sale), None) or self._earlier(sale)
+        if not self._may_earn(of_subscription[0], sale):
+            return None
         own = next((c for c in sale.promotion_code_ids if CODES.get(c) == of_subscription[0]), None)
         return (of_subscription[0], own) if own is not None else of_subscription
 
+    def _may_earn(self, name: str, fact: Sale | SubscriptionStarted) -> bool:
+        return self.history.changes.may_earn(name, fact.occurred_at)
+
     def _claims(self, fact: Sale | SubscriptionStarted) -> Iterator[Winner]:
+        yield from (claim for claim in self._all_claims(fact) if self._may_earn(claim[0], fact))
+
+    def _all_claims(self, fact: Sale | SubscriptionStarted) -> Iterator[Winner]:
         codes = [code for code in fact.promotion_code_ids if code in CODES]
         yield from ((CODES[code], code) for code in codes if code == "promo_sarah")
         if fact.referral is not None and fact.referral.click_id is not None:
@@ -276,12 +310,14 @@ class Model:
         yield from ((CODES[code], code) for code in codes if code == "promo_tom")
 
     def _earlier(self, sale: Sale) -> Winner | None:
-        if (won := self.bound.get(sale.customer_id or "")) is not None:
+        won = self.bound.get(sale.customer_id or "")
+        if won is not None and self._may_earn(won[0], sale):
             return won
         email = (sale.customer_email or "").lower()
         leads = [(day(number), name) for name, number in LEADS.get(email, ()) if day(number) <= sale.occurred_at]
         leads += [(since, name) for since, name in self.leads[email] if since < sale.occurred_at]
-        return (min(leads)[1], None) if leads else None
+        may_earn = [lead for lead in leads if self._may_earn(lead[1], sale)]
+        return (min(may_earn)[1], None) if may_earn else None
 
     def _earns(self, sale: Sale) -> bool:
         index = sum(
@@ -323,8 +359,8 @@ def _half_up(value: Fraction) -> int:
     return floor(value + Fraction(1, 2))
 
 
-def begin(session: Session, renewals: Renewals) -> None:
-    """Sarah and Tom with codes, clicks and leads."""
+def begin(session: Session, renewals: Renewals, changes: Changes) -> None:
+    """Sarah and Tom with codes, clicks and leads, and what the owner changed."""
     codes = {row.code: row for row in session.exec(select(AffiliateCodeRow))}
     sarah, tom = codes["SARAH20"], codes["TOM20"]
     coupon = session.exec(select(CampaignCouponRow)).one()
@@ -337,12 +373,21 @@ def begin(session: Session, renewals: Renewals) -> None:
     program.cookie_window_days, program.attribution_model = WINDOW_DAYS, "LastTouch"
     program.recurring_months, program.recurring_delay_invoices = renewals.months, renewals.delay
     affiliates = {row.full_name: row for row in session.exec(select(AffiliateRow))}
+    for row in (program, *affiliates.values()):
+        row.created_at = day(-1)
     links = {row.affiliate_id: row.id for row in session.exec(select(AffiliateLinkRow))}
     for click_id, (visitor, owner, number) in CLICKS.items():
         row = affiliates[owner]
         session.add(_click(row, links[row.id], click_id, visitor, number))
     for email, leads in LEADS.items():
         session.add_all(_lead(affiliates[owner], email, number) for owner, number in leads)
+    if changes.raised is not None:
+        with past_terms.kept(session, program, day(changes.raised)):
+            program.commission_value = 2500
+    if changes.tom_paused is not None:
+        for number, status in zip(changes.tom_paused, ("Paused", "Approved"), strict=True):
+            with past_terms.kept(session, affiliates["Tom Ray"], day(number)):
+                affiliates["Tom Ray"].status = status
 
 
 _WEAK: dict[str, Any] = {"name": "weak", "overrides_click_attribution": False}
@@ -373,10 +418,10 @@ def _lead(owner: AffiliateRow, email: str, number: int) -> LeadRow:
     )
 
 
-def books_after(stage: Stage, renewals: Renewals, batches: Sequence[Sequence[Event]]) -> Books:
+def books_after(stage: Stage, history: History, batches: Sequence[Sequence[Event]]) -> Books:
     """What the books say after these batches, each read and written afresh; nothing of it stays."""
     with stage.writing() as session:
-        begin(session, renewals)
+        begin(session, history.renewals, history.changes)
         context: Any = SimpleNamespace(
             session=session, organization_id=stage.cast.organization, now=NOW, changed=Mock()
         )
@@ -431,4 +476,6 @@ def duo(stages: Callable[[str, str], Stage]) -> Stage:
 def test_a_random_history_in_any_order_ends_in_the_books_of_the_model(duo: Stage, data: st.DataObject) -> None:
     history = data.draw(histories())
     sent = data.draw(deliveries(history.events()))
-    assert books_after(duo, history.renewals, sent) == Model(history).books()
+    values_in_one_condition = data.draw(st.sampled_from([1, 3, rows.IN_ONE]))
+    with patch.object(rows, "IN_ONE", values_in_one_condition):
+        assert books_after(duo, history, sent) == Model(history).books()

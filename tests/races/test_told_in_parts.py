@@ -124,6 +124,53 @@ def test_a_signup_that_was_anothers_after_all_is_no_lead_of_the_first(duo: Stage
     assert [row.affiliate_id for row in duo.rows(LeadRow)] == [duo.cast.sarah]
 
 
+def test_a_signup_that_was_recorded_keeps_its_time_when_an_earlier_sale_was_anothers(duo: Stage) -> None:
+    """Tom's server told of Kim on day 4; a sale of day 1 that seemed to be his was Sarah's."""
+    sarah, tom = promotion_codes(duo)
+    with duo.writing() as session:
+        owner = session.get(AffiliateRow, duo.cast.tom)
+        assert owner is not None
+        common = owner.model_dump(include={"organization_id", "program_id"})
+        kim = {"email": "kim@example.com", "email_key": "kim@example.com"}
+        session.add(LeadRow(**common, **kim, affiliate_id=owner.id, source="Api", created_at=day(4)))
+    free = sale("in_free", at=day(1), net=0, gross=0, codes=(tom,), customer_email="kim@example.com", **KIM)
+    begun = SubscriptionStarted("sub_kim", "cus_kim", "begun", day(0), (sarah,), told_at=day(0))
+    later = {"net": 0, "gross": 0, "codes": (tom,), "customer_email": "lou@example.com"}
+    tell(
+        duo,
+        free,
+        sale("in_then", at=day(2), customer_email="kim@example.com"),
+        begun,
+        sale("in_lou", at=day(1), **later),
+        sale("in_paid", at=day(5), customer_email="lou@example.com"),
+    )
+    assert earned(duo) == [("in_paid", "Tom Ray"), ("in_then", "Sarah Lee")]
+    signups = {(row.affiliate_id, row.email, row.created_at, row.free_sale_at) for row in duo.rows(LeadRow)}
+    assert signups == {
+        (duo.cast.tom, "kim@example.com", day(4), None),
+        (duo.cast.sarah, "kim@example.com", day(1), day(1)),
+        (duo.cast.tom, "lou@example.com", day(1), day(1)),
+    }
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_signup_by_a_sale_of_the_very_moment_brought_nothing_of_another_sale(duo: Stage, first: int) -> None:
+    """Nor when the affiliate has a later signup that was recorded."""
+    _, tom = promotion_codes(duo)
+    with duo.writing() as session:
+        owner = session.get(AffiliateRow, duo.cast.tom)
+        assert owner is not None
+        common = owner.model_dump(include={"organization_id", "program_id"})
+        kim = {"email": "kim@example.com", "email_key": "kim@example.com"}
+        session.add(LeadRow(**common, **kim, affiliate_id=owner.id, source="Api", created_at=day(4)))
+    sales = [
+        sale("in_free", at=day(1), net=0, gross=0, codes=(tom,), customer_email="kim@example.com"),
+        sale("in_paid", at=day(1), customer_email="kim@example.com"),
+    ]
+    tell(duo, sales[first], sales[1 - first])
+    assert earned(duo) == []
+
+
 def test_a_signup_in_the_minutes_after_a_sale_brought_nothing_of_it(duo: Stage) -> None:
     sarah, _ = promotion_codes(duo)
     paid = sale("in_paid", at=day(1), customer_email="kim@example.com")

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rekomi_mcp.domain.attribution import Candidate, Evidence
-from rekomi_mcp.domain.sales import Referral, Sale, SubscriptionStarted
+from rekomi_mcp.domain.sales import Referral, Sale, SubscriptionStarted, second_of
 from rekomi_mcp.tools.ingest.known import CUSTOMER, SUBSCRIPTION, Known, Origin
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import AffiliateCodeRow, ClickRow
+    from rekomi_mcp.storage.clicks import Click
+    from rekomi_mcp.storage.tables import AffiliateCodeRow
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 """A click or a signup is timed by our clock and a sale by Stripe's."""
@@ -31,7 +32,7 @@ def claims_on_sale(known: Known, sale: Sale, origin: Origin, decided_for: str | 
         decided_for: the affiliate it was credited to before. What has happened to them since takes nothing back.
     """
     if sale.referral is not None:
-        yield from _named(known, sale.referral, decided_for)
+        yield from _named(known, sale.referral, sale.occurred_at, decided_for)
     if sale.subscription_id is not None:
         yield from _bound(known, Evidence.Subscription, (SUBSCRIPTION, sale.subscription_id), origin, decided_for)
     yield from _codes(known, sale.promotion_code_ids, sale.occurred_at, decided_for)
@@ -50,7 +51,7 @@ def claims_on_subscription(known: Known, fact: SubscriptionStarted) -> Iterator[
         yield from _clicks(known, fact.referral, fact.occurred_at, None)
 
 
-def _named(known: Known, referral: Referral, decided_for: str | None) -> Iterator[Candidate]:
+def _named(known: Known, referral: Referral, at: datetime, decided_for: str | None) -> Iterator[Candidate]:
     affiliate = known.affiliates.get(referral.affiliate_id or "")
     if affiliate is not None:
         yield Candidate(
@@ -58,7 +59,7 @@ def _named(known: Known, referral: Referral, decided_for: str | None) -> Iterato
             affiliate.id,
             affiliate.program_id,
             affiliate.id,
-            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, decided_for),
+            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, at, decided_for),
         )
     code = known.codes.get(referral.code_id or "")
     if code is not None:
@@ -68,8 +69,8 @@ def _named(known: Known, referral: Referral, decided_for: str | None) -> Iterato
             code.program_id,
             code.code,
             code_id=code.id,
-            overrides_clicks=known.coupons[code.campaign_coupon_id].overrides_click_attribution,
-            obstacle=_obstacle(known, code.affiliate_id, code.program_id, decided_for),
+            overrides_clicks=known.coupon(code.campaign_coupon_id, at).overrides_click_attribution,
+            obstacle=_obstacle(known, code.affiliate_id, code.program_id, at, decided_for),
         )
 
 
@@ -86,16 +87,19 @@ def _codes(
                 promotion_code_id,
                 code_id=row.id,
                 position=position,
-                overrides_clicks=known.coupons[row.campaign_coupon_id].overrides_click_attribution,
-                obstacle=_ended(known, row, at) or _obstacle(known, row.affiliate_id, row.program_id, decided_for),
+                overrides_clicks=known.coupon(row.campaign_coupon_id, at).overrides_click_attribution,
+                obstacle=_ended(known, row, at) or _obstacle(known, row.affiliate_id, row.program_id, at, decided_for),
             )
 
 
 def _ended(known: Known, row: AffiliateCodeRow, at: datetime) -> str | None:
     """An adopted coupon that is archived lives on in Stripe, and its codes are nobody's again from then on."""
     coupon = known.coupons[row.campaign_coupon_id]
-    ended = coupon.adopted and coupon.archived_at is not None and coupon.archived_at <= at
-    return "coupon_archived" if ended else None
+    return "coupon_archived" if coupon.adopted and _is_over(coupon.archived_at, at) else None
+
+
+def _is_over(archived_at: datetime | None, at: datetime) -> bool:
+    return archived_at is not None and second_of(archived_at) <= at
 
 
 def _bound(
@@ -110,7 +114,7 @@ def _bound(
             ref[1],
             since=binding.bound_at,
             code_id=binding.code_id,
-            obstacle=_obstacle(known, binding.affiliate_id, binding.program_id, decided_for),
+            obstacle=_obstacle(known, binding.affiliate_id, binding.program_id, origin.at, decided_for),
         )
 
 
@@ -122,7 +126,7 @@ def _leads(known: Known, email_key: str, at: datetime, decided_for: str | None) 
             continue
         if may_earn and shown >= MOST_LEADS:
             return
-        obstacle = _obstacle(known, lead.affiliate_id, lead.program_id, decided_for)
+        obstacle = _obstacle(known, lead.affiliate_id, lead.program_id, at, decided_for)
         if shown >= MOST_LEADS and obstacle is not None:
             continue
         yield Candidate(
@@ -139,11 +143,11 @@ def _leads(known: Known, email_key: str, at: datetime, decided_for: str | None) 
 
 def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | None) -> Iterator[Candidate]:
     """The clicks of the visitor who bought, in the order of the program's attribution model; or the link that is named."""
-    click = known.clicks.get(referral.click_id or "")
-    if click is not None:
-        yield from _visits(known, known.clicks_of_visitor.get(click.visitor_id, ()), at, decided_for)
+    visitor_id = known.visitor_of_click.get(referral.click_id or "")
+    if visitor_id is not None:
+        yield from _visits(known, known.clicks_of_visitor.get(visitor_id, ()), at, decided_for)
     link = known.links.get(referral.slug or "")
-    if click is None and link is not None:
+    if visitor_id is None and link is not None:
         affiliate = known.affiliates[link.affiliate_id]
         yield Candidate(
             Evidence.Click,
@@ -151,22 +155,25 @@ def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | N
             affiliate.program_id,
             referral.slug or link.slug,
             position=BY_SLUG,
-            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, decided_for),
+            obstacle=_obstacle(known, affiliate.id, affiliate.program_id, at, decided_for),
         )
 
 
-def _visits(known: Known, clicks: Sequence[ClickRow], at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+def _visits(known: Known, clicks: Sequence[Click], at: datetime, decided_for: str | None) -> Iterator[Candidate]:
     """One claim an affiliate: the click that speaks best for them."""
+    windows: dict[str, timedelta] = {}
     before = [click for click in clicks if click.occurred_at <= at + CLOCKS_DIFFER]
-    in_window = [click for click in before if at - click.occurred_at <= _window(known, click)]
-    newest = known.programs[(in_window or before)[-1].program_id] if before else None
+    for program_id in {click.program_id for click in before}:
+        windows[program_id] = timedelta(days=known.program(program_id, at).cookie_window_days)
+    in_window = [click for click in before if at - click.occurred_at <= windows[click.program_id]]
+    newest = known.program((in_window or before)[-1].program_id, at) if before else None
     if newest is not None and newest.attribution_model == "LastTouch":
         before, in_window = before[::-1], in_window[::-1]
     shown: set[str] = set()
     for click in (*in_window, *before):
         if click.affiliate_id in shown or len(shown) == MOST_CLICKS:
             continue
-        expired = None if click in in_window else "window_expired"
+        expired = None if at - click.occurred_at <= windows[click.program_id] else "window_expired"
         yield Candidate(
             Evidence.Click,
             click.affiliate_id,
@@ -175,23 +182,19 @@ def _visits(known: Known, clicks: Sequence[ClickRow], at: datetime, decided_for:
             since=click.occurred_at,
             click_id=click.id,
             position=len(shown),
-            obstacle=expired or _obstacle(known, click.affiliate_id, click.program_id, decided_for),
+            obstacle=expired or _obstacle(known, click.affiliate_id, click.program_id, at, decided_for),
         )
         shown.add(click.affiliate_id)
 
 
-def _window(known: Known, click: ClickRow) -> timedelta:
-    return timedelta(days=known.programs[click.program_id].cookie_window_days)
-
-
-def _obstacle(known: Known, affiliate_id: str, program_id: str, decided_for: str | None) -> str | None:
-    """Why this affiliate cannot earn now."""
+def _obstacle(known: Known, affiliate_id: str, program_id: str, at: datetime, decided_for: str | None) -> str | None:
+    """Why this affiliate could not earn at that time."""
     if affiliate_id == decided_for:
         return None
-    status = known.affiliates[affiliate_id].status
+    status = known.affiliate(affiliate_id, at).status
     if status != "Approved":
         return f"affiliate_{status.lower()}"
-    program = known.programs[program_id]
-    if program.archived_at is not None:
+    program = known.program(program_id, at)
+    if _is_over(program.archived_at, at):
         return "program_archived"
     return None if program.is_active else "program_inactive"

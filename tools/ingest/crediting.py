@@ -126,29 +126,23 @@ def _lead(context: Context, known: Known, writes: Writes, winner: Candidate, sal
     if sale.customer_email is None:
         return
     email_key = sale.customer_email.lower()
-    before = _lead_of(known, email_key, winner.affiliate_id)
-    if before is None:
-        lead = Lead(new_id(), winner.affiliate_id, winner.program_id, sale.occurred_at, is_of_sale=True)
-        writes.lead(context, lead, sale)
-    elif sale.occurred_at < before.since:
-        lead = replace(before, since=sale.occurred_at)
-        writes.earlier_lead(lead)
-    else:
+    of_affiliate = [lead for lead in known.leads.get(email_key, ()) if lead.affiliate_id == winner.affiliate_id]
+    if any(lead.is_of_sale and lead.since <= sale.occurred_at for lead in of_affiliate):
         return
+    lead_id = of_affiliate[0].id if of_affiliate else new_id()
+    lead = Lead(lead_id, winner.affiliate_id, winner.program_id, sale.occurred_at, is_of_sale=True)
+    writes.lead(context, lead, sale, is_new=not of_affiliate)
     known.note_lead(email_key, lead)
 
 
 def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str) -> None:
     """The signup was another's after all. A later one of the same affiliate is found again, for it is decided again."""
     email_key = (sale.customer_email or "").lower()
-    lead = _lead_of(known, email_key, affiliate_id)
-    if lead is not None and lead.is_of_sale and lead.since == sale.occurred_at:
+    of_affiliate = [lead for lead in known.leads.get(email_key, ()) if lead.affiliate_id == affiliate_id]
+    lead = next((lead for lead in of_affiliate if lead.is_of_sale), None)
+    if lead is not None and lead.since == sale.occurred_at:
         known.forget_lead(email_key, lead)
-        writes.gone_lead(lead)
-
-
-def _lead_of(known: Known, email_key: str, affiliate_id: str) -> Lead | None:
-    return next((lead for lead in known.leads.get(email_key, ()) if lead.affiliate_id == affiliate_id), None)
+        writes.gone_lead(lead, is_recorded=len(of_affiliate) > 1)
 
 
 def _record(sale: Sale, decision: Decision, terms: Terms | None) -> dict[str, object]:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale, SubscriptionStarted
+from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale, SubscriptionStarted, second_of
 
 if TYPE_CHECKING:
+    from rekomi_mcp.storage.clicks import Click
     from rekomi_mcp.storage.organizations import OrganizationView
     from rekomi_mcp.storage.tables import (
         AffiliateCodeRow,
         AffiliateLinkRow,
         AffiliateRow,
         CampaignCouponRow,
-        ClickRow,
         ProgramRow,
     )
 
+Subject = TypeVar("Subject", "ProgramRow", "AffiliateRow", "CampaignCouponRow")
 SaleKey = tuple[str, str]
 """A sale's source and source id."""
 Ref = tuple[str, str]
@@ -65,6 +66,10 @@ class Lead:
     since: datetime
     is_of_sale: bool = False
     """Whether a sale that cost nothing was the signup: it is timed by Stripe, and says nothing of itself."""
+
+    def place(self) -> tuple[datetime, str, bool]:
+        """Its place among the signups of one address."""
+        return self.since, self.affiliate_id, self.is_of_sale
 
 
 @dataclass(slots=True)
@@ -125,12 +130,14 @@ class Known:
     coupons: dict[str, CampaignCouponRow]
     leads: dict[str, list[Lead]]
     """By address in lower case, oldest first."""
-    clicks: dict[str, ClickRow]
-    clicks_of_visitor: dict[str, list[ClickRow]]
+    visitor_of_click: dict[str, str]
+    clicks_of_visitor: dict[str, list[Click]]
     links: dict[str, AffiliateLinkRow]
     """By every slug they have or had."""
     affiliates: dict[str, AffiliateRow]
     programs: dict[str, ProgramRow]
+    past_terms: dict[str, list[tuple[datetime, dict[str, Any]]]]
+    """What was in force before, of those that changed: until when, and the values by column, oldest first."""
     paid_times: dict[str, list[datetime]]
     reversals: dict[str, Reversal] = field(default_factory=dict[str, Reversal])
     _reversals_of: dict[Ref, set[str]] = field(default_factory=dict[Ref, set[str]])
@@ -142,6 +149,23 @@ class Known:
     def invoice_index(self, subscription_id: str, at: datetime) -> int:
         """How many invoices of the subscription were paid before this time."""
         return bisect_left(self.paid_times.get(subscription_id, []), at)
+
+    def program(self, program_id: str, at: datetime) -> ProgramRow:
+        return self._as_of(self.programs[program_id], at)
+
+    def affiliate(self, affiliate_id: str, at: datetime) -> AffiliateRow:
+        return self._as_of(self.affiliates[affiliate_id], at)
+
+    def coupon(self, coupon_id: str, at: datetime) -> CampaignCouponRow:
+        return self._as_of(self.coupons[coupon_id], at)
+
+    def _as_of(self, row: Subject, at: datetime) -> Subject:
+        """The row with the terms that were in force then. For what was sold before it existed, its terms of now count."""
+        past = self.past_terms.get(row.id, ())
+        terms = next((terms for until, terms in past if at < until), None)
+        if terms is None or at < second_of(row.created_at):
+            return row
+        return type(row)(**{**row.model_dump(), **terms})
 
     def note_paid(self, subscription_id: str, at: datetime) -> None:
         insort(self.paid_times.setdefault(subscription_id, []), at)
@@ -155,9 +179,9 @@ class Known:
         return any(ref in self.changed and self.changed[ref] <= sale.occurred_at for ref in refs_of(sale))
 
     def note_lead(self, email_key: str, lead: Lead) -> None:
-        """Add a signup, in place of a later one of the same affiliate."""
-        others = [other for other in self.leads.get(email_key, ()) if other.affiliate_id != lead.affiliate_id]
-        self.leads[email_key] = sorted((*others, lead), key=lambda lead: (lead.since, lead.affiliate_id))
+        """Add a signup by a sale, in place of a later one of the same affiliate."""
+        others = [other for other in self.leads.get(email_key, ()) if not (other.is_of_sale and other.id == lead.id)]
+        self.leads[email_key] = sorted((*others, lead), key=Lead.place)
         self.note_change((EMAIL, email_key), lead.since)
 
     def forget_lead(self, email_key: str, lead: Lead) -> None:

@@ -39,10 +39,10 @@ from rekomi_mcp.tools.ingest.known import (
 )
 
 if TYPE_CHECKING:
+    from rekomi_mcp.storage.clicks import Click
     from rekomi_mcp.storage.tables import (
         AffiliateLinkRow,
         BindingRow,
-        ClickRow,
         ConversionRow,
         LeadRow,
         ReversalRow,
@@ -249,20 +249,24 @@ def _claims(
         codes_by_promotion=codes_by_promotion,
         codes=codes,
         coupons=coupons,
-        leads={email: [_lead(row) for row in of_email] for email, of_email in leads.items()},
-        clicks=visits.clicks,
+        leads={email: _leads(of_email) for email, of_email in leads.items()},
+        visitor_of_click=visits.visitors,
         clicks_of_visitor=visits.of_visitor,
         links=visits.links,
         affiliates=affiliates,
         programs=storage.programs.by_ids(session, organization_id, sorted(program_ids)),
+        past_terms=storage.past_terms.of_subjects(
+            session, organization_id, {*affiliate_ids, *program_ids, *(row.id for row in coupons.values())}
+        ),
         paid_times=storage.sales.paid_times(session, organization_id, subscriptions),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Visits:
-    clicks: dict[str, ClickRow]
-    of_visitor: dict[str, list[ClickRow]]
+    visitors: dict[str, str]
+    """Who made each click."""
+    of_visitor: dict[str, list[Click]]
     links: dict[str, AffiliateLinkRow]
 
 
@@ -270,11 +274,11 @@ def _visits(context: Context, referrals: Sequence[Referral], times: Sequence[dat
     """The clicks and links that sales refer to, with the other clicks of the same visitors."""
     session, organization_id = context.session, context.organization_id
     clicks = storage.clicks.by_ids(session, organization_id, (r.click_id for r in referrals if r.click_id))
-    visitors = {click.visitor_id for click in clicks.values()}
+    visitors = {click.id: click.visitor_id for click in clicks.values()}
     since = min(times, default=context.now) - LONGEST_WINDOW
     return _Visits(
-        clicks,
-        storage.clicks.of_visitors(session, organization_id, visitors, since),
+        visitors,
+        storage.clicks.of_visitors(session, organization_id, visitors.values(), since),
         storage.links.by_slugs(session, organization_id, (r.slug for r in referrals if r.slug)),
     )
 
@@ -302,8 +306,15 @@ def _binding(row: BindingRow) -> Binding:
     return Binding(row.affiliate_id, row.program_id, row.code_id, Origin(row.bound_at, rank, origin))
 
 
-def _lead(row: LeadRow) -> Lead:
-    return Lead(row.id, row.affiliate_id, row.program_id, row.created_at, row.source == "Stripe")
+def _leads(rows: Sequence[LeadRow]) -> list[Lead]:
+    """Signups, oldest first: the same affiliate may have one by a sale and one that was recorded."""
+    found: list[Lead] = []
+    for row in rows:
+        if row.source != storage.leads.OF_SALE:
+            found.append(Lead(row.id, row.affiliate_id, row.program_id, row.created_at))
+        if row.free_sale_at is not None:
+            found.append(Lead(row.id, row.affiliate_id, row.program_id, row.free_sale_at, is_of_sale=True))
+    return sorted(found, key=Lead.place)
 
 
 def _load_reversals(

@@ -35,8 +35,8 @@ class Writes:
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
     leads: dict[str, RowValues] = field(default_factory=_by_id)
-    earlier_leads: dict[str, datetime] = field(default_factory=dict[str, datetime])
-    """Stored ones that began earlier than was known."""
+    free_sales: dict[str, datetime | None] = field(default_factory=dict[str, "datetime | None"])
+    """Of stored ones: when their earliest sale that cost nothing was made."""
     gone_leads: list[str] = field(default_factory=list[str])
     conversions: dict[str, RowValues] = field(default_factory=_by_id)
     """New ones."""
@@ -95,30 +95,33 @@ class Writes:
             }
         )
 
-    def lead(self, context: Context, lead: Lead, sale: Sale) -> None:
-        """A signup by a sale that cost nothing."""
-        self.leads[lead.id] = {
-            "id": lead.id,
-            "organization_id": context.organization_id,
-            "program_id": lead.program_id,
-            "affiliate_id": lead.affiliate_id,
-            "email": sale.customer_email,
-            "email_key": (sale.customer_email or "").lower(),
-            "name": sale.customer_name,
-            "source": "Stripe",
-            "external_event_id": None,
-            "created_at": lead.since,
-        }
-
-    def earlier_lead(self, lead: Lead) -> None:
+    def lead(self, context: Context, lead: Lead, sale: Sale, *, is_new: bool) -> None:
+        """A signup by a sale that cost nothing; one that is not new has its row already."""
         if lead.id in self.leads:
-            self.leads[lead.id]["created_at"] = lead.since
+            self.leads[lead.id].update(created_at=lead.since, free_sale_at=lead.since)
+        elif not is_new:
+            self.free_sales[lead.id] = lead.since
         else:
-            self.earlier_leads[lead.id] = lead.since
+            self.leads[lead.id] = {
+                "id": lead.id,
+                "organization_id": context.organization_id,
+                "program_id": lead.program_id,
+                "affiliate_id": lead.affiliate_id,
+                "email": sale.customer_email,
+                "email_key": (sale.customer_email or "").lower(),
+                "name": sale.customer_name,
+                "source": storage.leads.OF_SALE,
+                "external_event_id": None,
+                "created_at": lead.since,
+                "free_sale_at": lead.since,
+            }
 
-    def gone_lead(self, lead: Lead) -> None:
-        if self.leads.pop(lead.id, None) is None:
-            self.earlier_leads.pop(lead.id, None)
+    def gone_lead(self, lead: Lead, *, is_recorded: bool) -> None:
+        """The sale was no signup of theirs; what else was recorded of it stays."""
+        if is_recorded:
+            self.free_sales[lead.id] = None
+        elif self.leads.pop(lead.id, None) is None:
+            self.free_sales.pop(lead.id, None)
             self.gone_leads.append(lead.id)
 
     def entry(
@@ -225,7 +228,7 @@ class Writes:
         sales.rebind(session, context.organization_id, moved)
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
         storage.leads.remove(session, context.organization_id, self.gone_leads)
-        storage.leads.date_back(session, context.organization_id, self.earlier_leads)
+        storage.leads.set_free_sales(session, context.organization_id, self.free_sales)
         add_missing(session, tables.LeadRow, list(self.leads.values()))
         sales.add(session, tables.ConversionRow, list(self.conversions.values()))
         sales.recredit(session, list(self.recredited.values()))
