@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
 
@@ -124,18 +124,30 @@ def test_a_signup_that_was_anothers_after_all_is_no_lead_of_the_first(duo: Stage
     assert [row.affiliate_id for row in duo.rows(LeadRow)] == [duo.cast.sarah]
 
 
+def toms_server_tells_of_kim(stage: Stage, at: datetime) -> None:
+    with stage.writing() as session:
+        owner = session.get(AffiliateRow, stage.cast.tom)
+        assert owner is not None
+        session.add(
+            LeadRow(
+                organization_id=owner.organization_id,
+                program_id=owner.program_id,
+                affiliate_id=owner.id,
+                email="kim@example.com",
+                email_key="kim@example.com",
+                source="Api",
+                created_at=at,
+            )
+        )
+
+
 def test_a_signup_that_was_recorded_keeps_its_time_when_an_earlier_sale_was_anothers(duo: Stage) -> None:
     """Tom's server told of Kim on day 4; a sale of day 1 that seemed to be his was Sarah's."""
     sarah, tom = promotion_codes(duo)
-    with duo.writing() as session:
-        owner = session.get(AffiliateRow, duo.cast.tom)
-        assert owner is not None
-        common = owner.model_dump(include={"organization_id", "program_id"})
-        kim = {"email": "kim@example.com", "email_key": "kim@example.com"}
-        session.add(LeadRow(**common, **kim, affiliate_id=owner.id, source="Api", created_at=day(4)))
+    toms_server_tells_of_kim(duo, day(4))
     free = sale("in_free", at=day(1), net=0, gross=0, codes=(tom,), customer_email="kim@example.com", **KIM)
     begun = SubscriptionStarted("sub_kim", "cus_kim", "begun", day(0), (sarah,), told_at=day(0))
-    later = {"net": 0, "gross": 0, "codes": (tom,), "customer_email": "lou@example.com"}
+    later: dict[str, Any] = {"net": 0, "gross": 0, "codes": (tom,), "customer_email": "lou@example.com"}
     tell(
         duo,
         free,
@@ -157,12 +169,7 @@ def test_a_signup_that_was_recorded_keeps_its_time_when_an_earlier_sale_was_anot
 def test_a_signup_by_a_sale_of_the_very_moment_brought_nothing_of_another_sale(duo: Stage, first: int) -> None:
     """Nor when the affiliate has a later signup that was recorded."""
     _, tom = promotion_codes(duo)
-    with duo.writing() as session:
-        owner = session.get(AffiliateRow, duo.cast.tom)
-        assert owner is not None
-        common = owner.model_dump(include={"organization_id", "program_id"})
-        kim = {"email": "kim@example.com", "email_key": "kim@example.com"}
-        session.add(LeadRow(**common, **kim, affiliate_id=owner.id, source="Api", created_at=day(4)))
+    toms_server_tells_of_kim(duo, day(4))
     sales = [
         sale("in_free", at=day(1), net=0, gross=0, codes=(tom,), customer_email="kim@example.com"),
         sale("in_paid", at=day(1), customer_email="kim@example.com"),
