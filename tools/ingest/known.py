@@ -161,8 +161,8 @@ class Known:
 
     def _as_of(self, row: Subject, at: datetime) -> Subject:
         """The row with the terms that were in force then. For what was sold before it existed, its terms of now count."""
-        past = self.past_terms.get(row.id, ())
-        terms = next((terms for until, terms in past if at < until), None)
+        past = self.past_terms.get(row.id) if self.past_terms else None
+        terms = next((terms for until, terms in past if at < until), None) if past else None
         if terms is None or at < second_of(row.created_at):
             return row
         return type(row)(**{**row.model_dump(), **terms})
