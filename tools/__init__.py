@@ -23,13 +23,13 @@ from rekomi_mcp.tools.affiliates import (
 from rekomi_mcp.tools.attribution import EXPLAIN_ATTRIBUTION
 from rekomi_mcp.tools.audit_log import LIST_AUDIT_LOG
 from rekomi_mcp.tools.campaign_coupons import (
-    ARCHIVE_CAMPAIGN_COUPON,
     CREATE_CAMPAIGN_COUPON,
     LIST_CAMPAIGN_COUPONS,
     UPDATE_CAMPAIGN_COUPON,
 )
 from rekomi_mcp.tools.clicks import LIST_CLICKS, RECORD_CLICKS
 from rekomi_mcp.tools.conversions import GET_CONVERSION, LIST_CONVERSIONS
+from rekomi_mcp.tools.coupon_archiving import ARCHIVE_CAMPAIGN_COUPON
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.leads import LIST_LEADS, RECORD_LEAD, RECORD_SIGNUP
 from rekomi_mcp.tools.links import CREATE_LINK, LIST_LINKS, RENAME_LINK
