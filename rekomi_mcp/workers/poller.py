@@ -74,6 +74,13 @@ class EventPoller:
         """From when on to read. The first time this moment is kept, so that a reading that fails loses nothing after it."""
         with self._open_store().writing() as session:
             read_until = storage.inbox.begin_reading(session, account, now)
+        if read_until < now - RETENTION:
+            logger.warning(
+                "account %s was last read on %s, and Stripe keeps events for %d days only: run find_missed_sales since then",
+                account,
+                read_until.date(),
+                RETENTION.days,
+            )
         return max(read_until - OVERLAP, now - RETENTION)
 
     def _store_page(self, rows: Sequence[dict[str, Any]]) -> int:

@@ -375,7 +375,7 @@ async def test_an_event_stripe_cannot_be_asked_about_is_worked_off_later(
         sold = await shop.sell(5000, interval="month", code="SARAH20")
         assert await shop.conversions() == []
         paid = [inbox(shop.app)[event["id"]] for event in events_of(state, "invoice.paid", "invoice.payment_succeeded")]
-        assert [(row.state, row.note) for row in paid] == [("pending", "stripe_unavailable")] * 2
+        assert [(row.state, row.note) for row in paid] == [("pending", "stripe_unavailable: Stripe is away.")] * 2
         assert all(row.next_attempt_at > shop.app.clock() for row in paid)
     shop.customers.advance(seconds=60)
     await shop.app.inbox.work_off()
@@ -395,7 +395,11 @@ async def test_an_event_stripe_knows_nothing_of_is_kept_as_failed(
     await shop.sell(5000, interval="month", code="SARAH20")
     [paid] = events_of(state, "invoice.paid")
     row = inbox(shop.app)[paid["id"]]
-    assert (row.state, row.note, row.attempts) == ("failed", "stripe_refused", 1)
+    assert (row.state, row.note, row.attempts) == (
+        "failed",
+        "stripe_refused: Stripe refused: No such invoice.",
+        1,
+    )
 
 
 def make_sales(state: State, template: JsonObject, count: int) -> None:
