@@ -58,7 +58,8 @@ class EventPoller:
         since = await to_thread.run_sync(self._begin, account, started)
         new, page = 0, list[dict[str, Any]]()
         async for event in self._stripe.account(account).events(HANDLED_EVENTS, since):
-            page.append(inbox_row(event, source="poll", live=self._live, now=started))
+            # Whose it is, the account that was asked says: a listed event need not repeat it.
+            page.append(inbox_row(event, source="poll", live=self._live, now=started) | {"account": account})
             if len(page) == 100:
                 new += await to_thread.run_sync(self._store_page, page)
                 page = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -242,6 +242,36 @@ async def test_events_of_a_connected_account_reach_the_organization_linked_to_it
     assert conversion is not None
     assert (conversion["affiliateName"], conversion["couponCode"]) == ("Nadia Berg", "NEIGHBOUR20")
     assert await shop.conversions() == []
+
+
+async def test_a_polled_event_belongs_to_the_account_that_was_asked_whatever_it_says(
+    shop: Shop, state: State, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.sign()
+    neighbour, account = await connect(shop, state, world)
+    neighbour.customers.checkout(amount=10_000)
+    listed = StripeAccount.events
+
+    async def nameless(*asked: Any) -> AsyncIterator[JsonObject]:
+        async for event in listed(*asked):
+            yield {name: value for name, value in event.items() if name != "account"}
+
+    monkeypatch.setattr(StripeAccount, "events", nameless)
+    await shop.app.poller.poll()
+    [event] = events_of(state, "checkout.session.completed", account=account)
+    assert inbox(shop.app)[event["id"]].account == account
+
+
+async def test_a_poller_that_was_away_for_longer_than_stripe_keeps_events_says_so(
+    shop: Shop, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.sign()
+    shop.customers.advance(days=29)
+    await shop.app.poller.poll()
+    assert "find_missed_sales" not in caplog.text
+    shop.customers.advance(days=31)
+    await shop.app.poller.poll()
+    assert "find_missed_sales" in caplog.text
 
 
 async def test_an_account_that_cannot_be_read_does_not_keep_the_others_from_being_read(
