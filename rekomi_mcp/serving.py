@@ -157,7 +157,7 @@ def build_http_app(app: App) -> Starlette:
             ),
             Route("/openapi.json", openapi),
             Route("/healthz", healthz),
-            build_redirects(reception),
+            *build_redirects(reception),
             *build_brand_pages(reception, settings.visits_per_minute),
             *build_tracking_routes(app.catalogue, app.pipeline),
             *build_postback_route(app.catalogue, app.pipeline),

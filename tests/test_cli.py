@@ -224,7 +224,9 @@ def test_a_stripe_account_belongs_to_one_organization(brand: Cli) -> None:
     assert "belongs to acme" in taken.err
     assert "Stripe: not linked" in brand("org", "link-stripe", "acme", "none").out
     assert "Stripe: self" in brand("org", "link-stripe", "second", "self").out
-    assert brand("org", "link-stripe", "second", "12345678").status == 1
+    none = brand("org", "link-stripe", "second", "12345678")
+    assert none.status == 1
+    assert "must be an account's id (acct_…), self or none" in none.err
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,26 @@ def test_part_of_a_payment_is_given_back(rehearse: Rehearse) -> None:
 def test_what_cannot_be_is_refused_in_words(rehearse: Rehearse, argv: list[str]) -> None:
     bought(rehearse)
     assert main(["sandbox", *argv]) != 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["checkout", "--amount", "-5"], "--amount"),
+        (["checkout", "--currency", "dollars"], "--currency"),
+        (["checkout", "--tax-percent", "-5"], "--tax-percent"),
+        (["checkout", "--interval", "month", "--trial-days", "0"], "--trial-days"),
+        (["refund", "BOUGHT", "--amount", "-5"], "--amount"),
+        (["refund", "BOUGHT", "--amount", "0"], "--amount"),
+        (["dispute", "BOUGHT", "--amount", "0"], "--amount"),
+    ],
+    ids=str,
+)
+def test_what_stripe_would_not_take_is_refused_and_happens_to_nobody(
+    rehearse: Rehearse, capsys: pytest.CaptureFixture[str], argv: list[str], option: str
+) -> None:
+    sale = bought(rehearse)
+    before = rehearse("show")
+    assert main(["sandbox", *(sale if word == "BOUGHT" else word for word in argv)]) != 0
+    assert f"{option}: " in capsys.readouterr().err
+    assert rehearse("show") == before

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 import rekomi_mcp.storage as storage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import ApiTokenRow, OrganizationRow
 
 MAX_ACTIVE_MCP_TOKENS = 10
+_STRIPE_ACCOUNT = re.compile(r"self|none|acct_[A-Za-z0-9]{8,}")
 RoleName = Literal["Viewer", "Manager", "Admin", "Owner"]
 
 
@@ -40,7 +42,15 @@ def _zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_zone)]
-StripeAccountId = Annotated[str, StringConstraints(pattern=r"^(self|none|acct_[A-Za-z0-9]{8,})$")]
+
+
+def _stripe_account(text: str) -> str:
+    if not _STRIPE_ACCOUNT.fullmatch(text):
+        raise PydanticCustomError("stripe_account", "must be an account's id (acct_…), self or none")
+    return text
+
+
+StripeAccountId = Annotated[str, AfterValidator(_stripe_account)]
 
 
 def organization_by_slug(context: Context, slug: str) -> OrganizationRow:

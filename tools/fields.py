@@ -47,7 +47,7 @@ def _line(text: str) -> str:
 
 
 def _own_id(text: str) -> str:
-    if not text.isprintable():
+    if not text.isprintable() or not text.strip():
         raise PydanticCustomError("own_id", "must consist of visible characters")
     return text
 

@@ -67,6 +67,7 @@ def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
     if request.program_id is not None and request.program_id != affiliate.program_id:
         raise NotFound("This program has no such affiliate.", field="programId")
     lookups.require_approved(affiliate, field="affiliateId")
+    lookups.live_program(context, affiliate.program_id)
     known = _known(context, request, affiliate)
     row = known or storage.tables.LeadRow(
         organization_id=context.organization_id,
@@ -160,6 +161,8 @@ def _record_signup(context: Context, request: RecordSignupInput) -> RecordSignup
     session, organization_id = context.session, context.organization_id
     affiliate = storage.affiliates.get(session, organization_id, request.affiliate_id)
     if affiliate is None or affiliate.status != storage.affiliates.APPROVED:
+        return RecordSignupOutput()
+    if lookups.program(context, affiliate.program_id).archived_at is not None:
         return RecordSignupOutput()
     if request.click_id is not None:
         click = storage.clicks.by_ids(session, organization_id, [request.click_id]).get(request.click_id)

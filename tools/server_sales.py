@@ -126,10 +126,10 @@ def _record(context: Context, request: RecordSaleInput) -> RecordedSale:
 def _naming(context: Context, request: RecordSaleInput) -> Naming | None:
     names = ("affiliate_id", "affiliate_slug", "code", "click_id")
     given = [name for name in names if getattr(request, name) is not None]
-    if not given and request.customer_id is None and request.customer_email is None:
+    if not given and not (request.customer_id or request.customer_email or request.subscription_id):
         raise InvalidInput(
-            "Name the affiliate by affiliateId, affiliateSlug, code or clickId, or give the customer's customerId or "
-            "customerEmail for whoever brought them.",
+            "Name the affiliate by affiliateId, affiliateSlug, code or clickId, or give customerId, customerEmail or "
+            "subscriptionId for whoever brought the customer.",
             field="affiliateId",
         )
     if len(given) > 1:

@@ -49,7 +49,7 @@ def _snippet(context: Context, request: SnippetInput) -> SnippetOutput:
         program = storage.programs.get(session, organization_id, request.program_id)
     else:
         program = next(iter(storage.programs.live(session, organization_id, limit=1)), None)
-    if program is None:
+    if program is None or program.archived_at is not None:
         raise NoProgramFound(
             "There is no such program, or none that is active. See list_programs, or make one with create_program.",
             field="programId",

@@ -142,7 +142,7 @@ def _sandbox(commands: Any) -> None:
     dispute.add_argument("--amount", type=int, help="in minor units; all of it when left out")
     dispute.add_argument("--inquiry", action="store_true", help="the bank only asks; no money moves")
     decide = _command(group, "decide", "sandbox:decide", "let the bank decide a dispute")
-    decide.add_argument("dispute", metavar="DISPUTE", help="its id, dp_…")
+    decide.add_argument("dispute", metavar="DISPUTE", help="its id, du_…")
     decide.add_argument("outcome", choices=("won", "lost"), help="for the brand")
     advance = _command(group, "advance", "sandbox:advance", "advance the clock, billing what falls due")
     advance.add_argument("days", type=int)

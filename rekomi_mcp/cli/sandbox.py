@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from rekomi_mcp.domain.errors import StripeRefused
 from rekomi_mcp.domain.money import display
+from rekomi_mcp.sandbox.control import CHECKOUT, DISPUTE, REFUND
 from rekomi_mcp.sandbox.errors import ApiError
+from rekomi_mcp.sandbox.forms import from_json
+from rekomi_mcp.sandbox.params import Fields
 from rekomi_mcp.sandbox.server import serve_sandbox
 from rekomi_mcp.sandbox.shapes import JsonObject
 from rekomi_mcp.sandbox.simulate import Simulation
@@ -52,17 +55,9 @@ def show(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def checkout(settings: Settings, arguments: argparse.Namespace) -> int:
     simulation = _simulation(settings)
-    sale = _tried(
-        lambda: simulation.checkout(
-            amount=arguments.amount,
-            currency=arguments.currency.lower(),
-            code=arguments.code,
-            email=arguments.email,
-            interval=arguments.interval,
-            trial_days=arguments.trial_days,
-            tax_percent=arguments.tax_percent,
-        )
-    )
+    names = ("amount", "currency", "code", "email", "interval", "trial_days", "tax_percent")
+    given = {name: getattr(arguments, name) for name in names}
+    sale = _tried(lambda: simulation.checkout(**_read(CHECKOUT, given)))
     currency = arguments.currency
     print(
         f"SANDBOX: {arguments.email} paid {display(sale['amount_total'], currency)} "
@@ -82,14 +77,15 @@ def renew(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def refund(settings: Settings, arguments: argparse.Namespace) -> int:
     simulation, sale = _simulation(settings), _sale(arguments)
-    made = _tried(lambda: simulation.refund(**sale, amount=arguments.amount))
+    made = _tried(lambda: simulation.refund(**_read(REFUND, sale | {"amount": arguments.amount})))
     print(f"SANDBOX: refunded {display(made['amount'], made['currency'])} ({made['id']}, {made['status']}).")
     return 0
 
 
 def dispute(settings: Settings, arguments: argparse.Namespace) -> int:
     simulation, sale = _simulation(settings), _sale(arguments)
-    made = _tried(lambda: simulation.dispute(**sale, amount=arguments.amount, inquiry=arguments.inquiry))
+    wanted = sale | {"amount": arguments.amount, "inquiry": arguments.inquiry}
+    made = _tried(lambda: simulation.dispute(**_read(DISPUTE, wanted)))
     print(f"SANDBOX: {display(made['amount'], made['currency'])} are disputed ({made['id']}, {made['status']}).")
     return 0
 
@@ -101,7 +97,19 @@ def decide(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _sale(arguments: argparse.Namespace) -> dict[str, str]:
+def _read(fields: Fields, given: Mapping[str, object]) -> JsonObject:
+    """What was given, held to the same bounds as a request to the sandbox.
+
+    Raises:
+        SettingsError: naming the option that is out of them.
+    """
+    try:
+        return fields.read(from_json(given) or {})
+    except ApiError as error:
+        raise SettingsError(f"--{(error.param or '').replace('_', '-')}: {error.message}") from None
+
+
+def _sale(arguments: argparse.Namespace) -> dict[str, object]:
     """The sale that is named, by what kind of thing its id is."""
     kind = _KINDS.get(arguments.sale[:3])
     if kind is None:

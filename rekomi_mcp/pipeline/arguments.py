@@ -76,9 +76,23 @@ def _refusal(error: ErrorDetails) -> InvalidInput:
     kind = error["type"]
     if kind == "missing":
         return InvalidInput(f"{field} is required.", field=field)
-    message = error["msg"].removeprefix("Value error, ").rstrip(".")
+    message = _of_length(error) or error["msg"].removeprefix("Value error, ").rstrip(".")
     text = f"{field}: {message}." if error["loc"] else f"{message}."
     return _REFUSAL_OF_TYPE.get(kind, InvalidInput)(text, field=field)
+
+
+def _of_length(error: ErrorDetails) -> str | None:
+    """Of a text that was cleaned before it was measured, pydantic says how many items it should have."""
+    context: dict[str, Any] = error.get("ctx", {})
+    if context.get("field_type") != "Value":
+        return None
+    match error["type"]:
+        case "too_long":
+            return f"must have at most {context['max_length']} characters, and this has {context['actual_length']}"
+        case "too_short":
+            return "must not be empty"
+        case _:
+            return None
 
 
 def _unknown(operation: AnyOperation, name: str, names: list[str]) -> str:

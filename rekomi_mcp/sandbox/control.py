@@ -69,6 +69,24 @@ _PAYMENT: dict[str, Parameter] = {
     "session": Text(),
 }
 _VISIT: dict[str, Parameter] = {"code": Text(), "delayed": Boolean(), "email": Text()}
+CHECKOUT = Fields(
+    _VISIT
+    | {
+        "amount": Integer(minimum=0, maximum=99_999_999),
+        "client_reference_id": Text(max_length=200),
+        "currency": Currency(),
+        "customer": Text(),
+        "interval": Choice("day", "month", "week", "year"),
+        "metadata": Metadata(),
+        "product": Text(),
+        "tax_inclusive": Boolean(),
+        "tax_percent": Percentage(minimum=0, decimals=4),
+        "trial_days": Integer(minimum=1, maximum=730),
+    },
+    required=("amount",),
+)
+REFUND = Fields(_PAYMENT | {"reason": Choice("duplicate", "fraudulent", "requested_by_customer")})
+DISPUTE = Fields(_PAYMENT | {"inquiry": Boolean()})
 
 ROUTES = (
     Route("GET", "/sandbox", Simulation.summary),
@@ -80,27 +98,7 @@ ROUTES = (
         _advance,
         Fields({"advance_days": Integer(minimum=0), "advance_seconds": Integer(minimum=0), "advance_to": Integer()}),
     ),
-    Route(
-        "POST",
-        "/sandbox/checkout",
-        Simulation.checkout,
-        Fields(
-            _VISIT
-            | {
-                "amount": Integer(minimum=0, maximum=99_999_999),
-                "client_reference_id": Text(max_length=200),
-                "currency": Currency(),
-                "customer": Text(),
-                "interval": Choice("day", "month", "week", "year"),
-                "metadata": Metadata(),
-                "product": Text(),
-                "tax_inclusive": Boolean(),
-                "tax_percent": Percentage(minimum=0, decimals=4),
-                "trial_days": Integer(minimum=1, maximum=730),
-            },
-            required=("amount",),
-        ),
-    ),
+    Route("POST", "/sandbox/checkout", Simulation.checkout, CHECKOUT),
     Route("POST", "/sandbox/checkout/sessions/{session}/complete", Simulation.complete, Fields(_VISIT)),
     Route("POST", "/sandbox/checkout/sessions/{session}/settle", Simulation.settle, Fields({"succeeded": Boolean()})),
     Route(
@@ -111,14 +109,9 @@ ROUTES = (
     ),
     Route("POST", "/sandbox/subscriptions/{subscription}/cancel", Simulation.cancel),
     Route("POST", "/sandbox/invoices/{invoice}/pay", Simulation.pay_invoice),
-    Route(
-        "POST",
-        "/sandbox/refund",
-        Simulation.refund,
-        Fields(_PAYMENT | {"reason": Choice("duplicate", "fraudulent", "requested_by_customer")}),
-    ),
+    Route("POST", "/sandbox/refund", Simulation.refund, REFUND),
     Route("POST", "/sandbox/refunds/{refund}/fail", Simulation.fail_refund),
-    Route("POST", "/sandbox/dispute", Simulation.dispute, Fields(_PAYMENT | {"inquiry": Boolean()})),
+    Route("POST", "/sandbox/dispute", Simulation.dispute, DISPUTE),
     Route(
         "POST",
         "/sandbox/disputes/{dispute}/close",

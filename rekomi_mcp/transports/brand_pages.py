@@ -56,7 +56,9 @@ NEVER_KEPT = {"Cache-Control": "no-store"}
 
 def is_for_pages(path: str) -> bool:
     """Whether pages of any site may ask for this path: those here, and the links that affiliates share."""
-    return path in FOR_PAGES or (path.startswith(REDIRECTS) and "/" not in path.removeprefix(REDIRECTS))
+    return path in FOR_PAGES or (
+        path.startswith(REDIRECTS) and "/" not in path.removeprefix(REDIRECTS).removesuffix("/")
+    )
 
 
 def build_brand_pages(reception: Reception, scripts_per_minute: int) -> list[Route]:

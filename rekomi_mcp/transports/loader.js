@@ -139,6 +139,22 @@
       });
   }
 
+  // A page that a browser prepares ahead is no visit until somebody sees it.
+  function whenSeen(work) {
+    if (!document.prerendering) return work();
+    ready = new Promise(function (seen) {
+      document.addEventListener(
+        "prerenderingchange",
+        function () {
+          ready = Promise.resolve();
+          work();
+          seen(ready);
+        },
+        { once: true }
+      );
+    });
+  }
+
   function reference() {
     var touch = recall();
     return touch ? touch.clickId : null;
@@ -206,7 +222,7 @@
     }).observe(document.documentElement, { childList: true, subtree: true });
   }
 
-  quietly(track)();
+  whenSeen(quietly(track));
   quietly(watch)();
   window.Rekomi = {
     convert: quietly(convert),

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from rekomi_mcp.domain.destinations import CLICK_PARAMETER, SLUG_PARAMETER, may_lead_to, with_parameters
 from rekomi_mcp.domain.visits import host_of, is_visitor_id
 from rekomi_mcp.tools.links import REDIRECTS
-from rekomi_mcp.transports.visitors import Reception, is_bot, labels_of
+from rekomi_mcp.transports.visitors import Reception, is_bot, is_fetched_ahead, labels_of
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.links import Target
@@ -29,8 +29,8 @@ NOWHERE_YET = (
 TOO_MANY = "Too many visits from here. Try again in a minute.\n"
 
 
-def build_redirects(reception: Reception) -> Route:
-    """The route of every tracking link. It leads only where the organization has said, whatever the request says."""
+def build_redirects(reception: Reception) -> list[Route]:
+    """The routes of every tracking link. They lead only where the organization has said, whatever the request says."""
 
     async def endpoint(request: Request) -> Response:
         counts, looked_at = reception.visits.knock(request)
@@ -43,9 +43,11 @@ def build_redirects(reception: Reception) -> Route:
         destination = target.destination_url or target.website_url
         if destination is None or not may_lead_to(destination):
             return _page(NOWHERE_YET, 404)
-        return await _send_on(reception, request, target, destination, counts and request.method == "GET")
+        is_seen = request.method == "GET" and not is_fetched_ahead(request)
+        return await _send_on(reception, request, target, destination, counts and is_seen)
 
-    return Route(PATH, endpoint, methods=["GET"])
+    # A slash behind the slug is what people and programs add when they write an address down.
+    return [Route(path, endpoint, methods=["GET"]) for path in (PATH, f"{PATH}/")]
 
 
 async def _send_on(

@@ -140,5 +140,11 @@ def labels_of(given: Mapping[str, object]) -> dict[str, str | None]:
     return {name: label_of(text) if isinstance(text := given.get(name), str) else None for name in LABELS}
 
 
+def is_fetched_ahead(request: Request) -> bool:
+    """Whether a browser only prepares for a visit that may never be made."""
+    purposes = (request.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
+    return any(purpose.lower().startswith("prefetch") for purpose in purposes)
+
+
 def is_bot(visit: Visit) -> bool:
     return visit.device == BOT

@@ -145,7 +145,7 @@ class InboxWorker:
 
     async def _put_off(self, taken: _Taken, event: Event, error: Exception) -> None:
         """Try again later, or keep the event as failed with its error."""
-        reason = error.code if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        reason = f"{error.code if isinstance(error, Refusal) else type(error).__name__}: {error}"
         if not isinstance(error, Refusal):
             logger.error("event %s (%s) failed", event.id, event.type, exc_info=error)
         attempts = taken.attempts[event.id]

@@ -58,7 +58,8 @@ class EventPoller:
         since = await to_thread.run_sync(self._begin, account, started)
         new, page = 0, list[dict[str, Any]]()
         async for event in self._stripe.account(account).events(HANDLED_EVENTS, since):
-            page.append(inbox_row(event, source="poll", live=self._live, now=started))
+            # Whose it is, the account that was asked says: a listed event need not repeat it.
+            page.append(inbox_row(event, source="poll", live=self._live, now=started) | {"account": account})
             if len(page) == 100:
                 new += await to_thread.run_sync(self._store_page, page)
                 page = []
@@ -74,6 +75,13 @@ class EventPoller:
         """From when on to read. The first time this moment is kept, so that a reading that fails loses nothing after it."""
         with self._open_store().writing() as session:
             read_until = storage.inbox.begin_reading(session, account, now)
+        if read_until < now - RETENTION:
+            logger.warning(
+                "account %s was last read on %s, and Stripe keeps events for %d days only: run find_missed_sales since then",
+                account,
+                read_until.date(),
+                RETENTION.days,
+            )
         return max(read_until - OVERLAP, now - RETENTION)
 
     def _store_page(self, rows: Sequence[dict[str, Any]]) -> int:

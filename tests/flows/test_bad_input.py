@@ -111,6 +111,14 @@ def just(**wrong: Any) -> Callable[[Scene], Arguments]:
 
 
 MISTAKES = [
+    mistake(
+        "name of 200 characters",
+        "create_affiliate",
+        affiliate_with(fullName="n" * 200),
+        "fullName",
+        "at most 120 characters, and this has 200",
+    ),
+    mistake("blank name", "create_affiliate", affiliate_with(fullName="  "), "fullName", "fullName: must not be empty"),
     mistake("percent 0", "create_campaign_coupon", coupon_with(discountValue=0), "discountValue", "above 0"),
     mistake("percent 101", "create_campaign_coupon", coupon_with(discountValue=101), "discountValue", "at most 100"),
     mistake(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -244,6 +244,36 @@ async def test_events_of_a_connected_account_reach_the_organization_linked_to_it
     assert await shop.conversions() == []
 
 
+async def test_a_polled_event_belongs_to_the_account_that_was_asked_whatever_it_says(
+    shop: Shop, state: State, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.sign()
+    neighbour, account = await connect(shop, state, world)
+    neighbour.customers.checkout(amount=10_000)
+    listed = StripeAccount.events
+
+    async def nameless(*asked: Any) -> AsyncIterator[JsonObject]:
+        async for event in listed(*asked):
+            yield {name: value for name, value in event.items() if name != "account"}
+
+    monkeypatch.setattr(StripeAccount, "events", nameless)
+    await shop.app.poller.poll()
+    [event] = events_of(state, "checkout.session.completed", account=account)
+    assert inbox(shop.app)[event["id"]].account == account
+
+
+async def test_a_poller_that_was_away_for_longer_than_stripe_keeps_events_says_so(
+    shop: Shop, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.sign()
+    shop.customers.advance(days=29)
+    await shop.app.poller.poll()
+    assert "find_missed_sales" not in caplog.text
+    shop.customers.advance(days=31)
+    await shop.app.poller.poll()
+    assert "find_missed_sales" in caplog.text
+
+
 async def test_an_account_that_cannot_be_read_does_not_keep_the_others_from_being_read(
     shop: Shop, state: State, world: World
 ) -> None:
@@ -375,7 +405,7 @@ async def test_an_event_stripe_cannot_be_asked_about_is_worked_off_later(
         sold = await shop.sell(5000, interval="month", code="SARAH20")
         assert await shop.conversions() == []
         paid = [inbox(shop.app)[event["id"]] for event in events_of(state, "invoice.paid", "invoice.payment_succeeded")]
-        assert [(row.state, row.note) for row in paid] == [("pending", "stripe_unavailable")] * 2
+        assert [(row.state, row.note) for row in paid] == [("pending", "stripe_unavailable: Stripe is away.")] * 2
         assert all(row.next_attempt_at > shop.app.clock() for row in paid)
     shop.customers.advance(seconds=60)
     await shop.app.inbox.work_off()
@@ -395,7 +425,11 @@ async def test_an_event_stripe_knows_nothing_of_is_kept_as_failed(
     await shop.sell(5000, interval="month", code="SARAH20")
     [paid] = events_of(state, "invoice.paid")
     row = inbox(shop.app)[paid["id"]]
-    assert (row.state, row.note, row.attempts) == ("failed", "stripe_refused", 1)
+    assert (row.state, row.note, row.attempts) == (
+        "failed",
+        "stripe_refused: Stripe refused: No such invoice.",
+        1,
+    )
 
 
 def make_sales(state: State, template: JsonObject, count: int) -> None:

@@ -99,6 +99,12 @@ async def test_a_customer_stays_with_whoever_brought_them(app: App, world: World
     assert later["conversionId"] != first["conversionId"]
 
 
+async def test_a_payment_of_a_subscription_needs_no_other_name(app: App, world: World, acme: System) -> None:
+    await tell(app, acme, affiliateId=world.acme.affiliate, subscriptionId="plan-7")
+    renewal = await tell(app, acme, externalEventId="order-2", subscriptionId="plan-7")
+    assert (renewal["outcome"], renewal["affiliateId"]) == ("credited", world.acme.affiliate)
+
+
 async def test_a_customer_nobody_brought_earns_nobody_anything_and_the_answer_says_why(
     app: App, world: World, acme: System
 ) -> None:
@@ -146,6 +152,7 @@ async def test_another_affiliate_under_the_same_id_is_refused(app: App, world: W
         ({}, InvalidInput, "affiliateId"),
         ({"affiliateSlug": "sarah-lee", "code": "SARAH20"}, InvalidInput, "affiliateId"),
         ({"code": "NOBODY"}, NotFound, "code"),
+        ({"affiliateSlug": "sarah-lee", "externalEventId": "  "}, InvalidInput, "externalEventId"),
         ({"affiliateSlug": "nobody"}, NotFound, "affiliateSlug"),
         ({"clickId": "nonsense"}, NotFound, "clickId"),
         ({"customerId": "customer-7", "programId": "PROGRAM"}, InvalidInput, "programId"),

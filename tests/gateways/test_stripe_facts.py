@@ -57,3 +57,55 @@ def test_a_code_that_is_used_up_when_stripe_is_asked_is_read_off_the_first_invoi
     [started] = stripe_facts.subscription_started(whole, "evt_1", NOW)
     assert started.promotion_code_ids == ("promo_jane", "promo_bob")
     assert not stripe_facts.lacks_discounts(whole, told)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "taken"),
+    [
+        ({"pre_payment_amount": 700}, 700),
+        ({"pre_payment_amount": 700, "post_payment_amount": 300}, 1000),
+        ({"post_payment_amount": 300, "refunds": [{"amount_refunded": 100}, {"amount_refunded": 50}]}, 150),
+        ({"post_payment_amount": 300, "refunds": [{"amount_refunded": 300}]}, None),
+    ],
+)
+def test_a_credit_note_takes_what_its_refunds_do_not_tell_before_the_payment_and_after(
+    amounts: dict[str, Any], taken: int | None
+) -> None:
+    note: dict[str, Any] = {"id": "cn_1", "created": 1, "currency": "usd", "invoice": "in_1", "status": "issued"}
+    reversal = stripe_facts.credit_note(note | amounts, "evt_1", NOW)
+    assert (reversal.amount_minor if reversal else None) == taken
+
+
+@pytest.mark.parametrize(
+    ("status", "what_it_is"),
+    [
+        ("needs_response", "open"),
+        ("under_review", "open"),
+        ("appeal_of_a_kind_to_come", "open"),
+        ("warning_needs_response", "pending"),
+        ("warning_under_review", "pending"),
+        ("warning_closed", "failed"),
+        ("prevented", "failed"),
+        ("won", "failed"),
+        ("lost", "succeeded"),
+    ],
+)
+def test_a_dispute_holds_takes_or_leaves_by_its_status(status: str, what_it_is: str) -> None:
+    dispute: dict[str, Any] = {"id": "du_1", "created": 1, "currency": "usd", "amount": 100, "status": status}
+    assert stripe_facts.dispute(dispute, "evt_1", NOW).status == what_it_is
+
+
+@pytest.mark.parametrize(
+    ("status", "what_it_is"),
+    [
+        ("succeeded", "succeeded"),
+        (None, "succeeded"),
+        ("pending", "pending"),
+        ("requires_action", "pending"),
+        ("failed", "failed"),
+        ("canceled", "failed"),
+    ],
+)
+def test_a_refund_counts_once_its_money_has_moved(status: str | None, what_it_is: str) -> None:
+    refund: dict[str, Any] = {"id": "re_1", "created": 1, "currency": "usd", "amount": 100, "status": status}
+    assert stripe_facts.refund(refund, "evt_1", NOW).status == what_it_is

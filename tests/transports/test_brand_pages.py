@@ -192,6 +192,14 @@ async def test_a_signup_counts_only_for_affiliates_who_may_earn(
     assert browser_leads(app) == []
 
 
+async def test_a_signup_does_not_count_for_a_program_that_is_over(
+    app: App, client: httpx.AsyncClient, world: World
+) -> None:
+    await operate(app, "archive_program", {"programId": world.acme.program}, System(world.acme.id))
+    assert (await post(client, SIGNUP, slug="sarah-lee", email="kim@example.com")).json() == {"ok": True}
+    assert browser_leads(app) == []
+
+
 async def test_a_signup_whose_click_was_of_another_link_does_not_count(
     app: App, client: httpx.AsyncClient, world: World
 ) -> None:

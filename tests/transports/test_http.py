@@ -342,7 +342,8 @@ async def test_the_openapi_description_covers_the_servers_own_routes(
 
 async def test_no_route_is_left_out_of_these_tests(facade: Starlette) -> None:
     others = {route.path for route, _ in routes_of(facade) if not route.path.startswith("/api/")}
-    assert others == {"/mcp", "/openapi.json", "/healthz", "/webhooks/stripe", "/r/{slug}", "/postback"}
+    links = {"/r/{slug}", "/r/{slug}/"}
+    assert others == {"/mcp", "/openapi.json", "/healthz", "/webhooks/stripe", "/postback", *links}
 
 
 def routes_of(facade: Starlette) -> list[tuple[Route, str]]:

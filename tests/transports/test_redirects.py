@@ -224,6 +224,24 @@ async def test_a_program_that_follows_links_is_sent_on_and_not_counted(
     assert (await operate(app, "list_clicks", {}, System(world.acme.id)))["clicks"] == 0
 
 
+@pytest.mark.parametrize("header", ["sec-purpose", "purpose", "x-moz"])
+async def test_a_page_that_is_only_fetched_ahead_is_no_visit_yet(
+    app: App, client: httpx.AsyncClient, shop: str, header: str
+) -> None:
+    answer = await follow(client, shop, **{header: "prefetch;prerender"})
+    assert (answer.status_code, query_of(answer)) == (302, {"plan": "pro", "via": "sarah-lee"})
+    assert "set-cookie" not in answer.headers
+    assert clicks(app) == []
+
+
+async def test_a_link_that_was_written_with_a_slash_behind_it_leads_on(
+    app: App, client: httpx.AsyncClient, shop: str
+) -> None:
+    answer = await client.get(f"/r/{shop}/?sub_id=bio", headers=PERSON | {"origin": "https://blog.example"})
+    assert (answer.status_code, query_of(answer)["via"]) == (302, "sarah-lee")
+    assert [click.sub_id for click in clicks(app)] == ["bio"]
+
+
 @pytest.mark.parametrize(
     ("settings", "country"), [({}, None), ({"country_header": "CF-IPCountry"}, "DE")], indirect=["settings"]
 )

@@ -136,6 +136,19 @@ def a_page_that_is_loaded_again_is_no_new_visit(page: Page, brand: Brand) -> Non
     assert counted["again"] == 1, counted
 
 
+def a_page_that_is_prepared_ahead_is_no_visit_until_it_is_seen(page: Page, brand: Brand) -> None:
+    page.add_init_script("Object.defineProperty(document, 'prerendering', {value: true, configurable: true})")
+    page.goto(f"{brand.site}?via=sarah-lee&sub_id=ahead")
+    page.wait_for_function("() => window.Rekomi")
+    page.wait_for_timeout(300)
+    assert (page.evaluate("Rekomi.slug()"), cookie(page)) == (None, None)
+    page.evaluate("document.dispatchEvent(new Event('prerenderingchange'))")
+    page.wait_for_function(LOADED)
+    assert page.evaluate("Rekomi.slug()") == "sarah-lee"
+    counted = {item["key"]: item["clicks"] for item in brand.ask("GET", "clicks", groupBy="subId")["items"]}
+    assert counted["ahead"] == 1, counted
+
+
 def the_sites_of_one_domain_know_the_same_visitor(page: Page, brand: Brand) -> None:
     visit(page, f"http://www.shop.localhost:{brand.port}/?via=sarah-lee", KNOWN)
     click = page.evaluate("Rekomi.reference()")
@@ -177,6 +190,7 @@ RUNNING = (
     by_last_touch_the_newest_affiliate_counts,
     by_first_touch_the_first_affiliate_stays,
     a_page_that_is_loaded_again_is_no_new_visit,
+    a_page_that_is_prepared_ahead_is_no_visit_until_it_is_seen,
     the_sites_of_one_domain_know_the_same_visitor,
     without_cookies_the_page_still_knows,
     the_script_twice_on_a_page_is_once,
