@@ -239,6 +239,9 @@ class Operation(Generic[In, Out]):
     audit: str | None = None
     asks_nothing: bool = False
     """True for a read that answers from its caller and the caller's organization alone. Its session refuses questions."""
+    one_moment: bool = True
+    """False for a read each of whose statements may see its own moment. It needs no transaction, which on PostgreSQL
+    takes two round trips."""
     destructive: bool = False
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
@@ -248,6 +251,7 @@ class Operation(Generic[In, Out]):
     the time and all that is known, and a line for each would bury what people did. Only its refusals are audited."""
 
     def __post_init__(self) -> None:
+        assert self.reads or self.one_moment, f"{self.name}: a write is one transaction"
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
         shapes = [shape for shape in (self.handler, self.steps, self.inquiry) if shape is not None]
         assert len(shapes) == 1, f"{self.name}: a handler, three steps or an inquiry"

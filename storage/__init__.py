@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import clicks as clicks
     from rekomi_mcp.storage import codes as codes
     from rekomi_mcp.storage import conversions as conversions
+    from rekomi_mcp.storage import explanations as explanations
     from rekomi_mcp.storage import idempotency as idempotency
     from rekomi_mcp.storage import identity as identity
     from rekomi_mcp.storage import inbox as inbox
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
-    """affiliates audit campaign_coupons clicks codes conversions idempotency identity inbox leads ledger links
-    organizations outbound pages past_terms programs rows sales server_sales signing_secrets tables tokens""".split()
+    """affiliates audit campaign_coupons clicks codes conversions explanations idempotency identity inbox leads ledger
+    links organizations outbound pages past_terms programs rows sales server_sales signing_secrets tables tokens""".split()
 )
 
 

@@ -92,11 +92,6 @@ def status_of(row: ConversionView | ConversionRow, now: datetime) -> str:
     return "Pending" if now < row.held_until or row.on_hold_minor else "Approved"
 
 
-def get(session: Session, organization_id: str, conversion_id: str) -> ConversionRow | None:
-    row = session.get(ConversionRow, conversion_id)
-    return row if row is not None and row.organization_id == organization_id else None
-
-
 def view(session: Session, organization_id: str, conversion_id: str) -> ConversionView | None:
     row = session.connection().execute(_BY_ID, {"organization_id": organization_id, "id": conversion_id}).first()
     return None if row is None else ConversionView._make(row)

@@ -28,7 +28,8 @@ class Store:
 
     On SQLite the two have connections of their own: readers never wait for the one writer, and cannot write. On
     PostgreSQL both use one pool, and a reading transaction is read-only and repeatable. `glancing()` is for one statement,
-    which sees one moment by itself: there PostgreSQL is spared the two round trips of a transaction.
+    which sees one moment by itself, or for several that need not see the same: there PostgreSQL is spared the two round
+    trips of a transaction.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,21 +50,16 @@ class Store:
 
     @contextmanager
     def reading(self) -> Generator[Session]:
-        # A row that was read can be looked at after the end, too.
-        with Session(self._reader, expire_on_commit=False, info={_ONE_MOMENT: True}) as session:
-            yield session
+        with self._reader.connect() as connection:
+            yield _Reading(connection)
             # There is nothing to commit, but after a rollback PostgreSQL's driver forgets the statements it has prepared.
-            session.commit()
+            connection.commit()
 
     @contextmanager
     def glancing(self) -> Generator[Session]:
-        """For one statement that reads; what is asked of the session after it has ended is refused."""
-        session = Session(self._glancer, info={_ONE_MOMENT: True})
-        try:
-            yield session
-        finally:
-            session.close()
-            session.bind = None
+        """For statements that read; what is asked of the session after it has ended is refused."""
+        with self._glancer.connect() as connection:
+            yield _Reading(connection)
 
     @contextmanager
     def writing(self) -> Generator[Session]:
@@ -92,17 +88,32 @@ class Store:
                 for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
                     connection.execute(f"PRAGMA {pragma}")
 
-            def began(connection: Connection) -> None:
-                # Past SQLAlchemy's cursor, which costs more than the statement.
-                driver: Any = connection.connection.dbapi_connection
+            def do_begin(dbapi_connection: Any) -> None:
                 try:
-                    driver.execute(begin)
+                    dbapi_connection.execute(begin)
                 except sqlite3.OperationalError as error:
                     raise OperationalError(begin, None, error) from error
 
             event.listen(engine, "connect", connected)
-            event.listen(engine, "begin", began)
+            # As the dialect's own: for one listener to an engine's events SQLAlchemy calls all its hooks at every statement.
+            engine.dialect.do_begin = do_begin
         return engine
+
+
+class _Reading(Session):
+    """A session on a connection that is opened and ended for it.
+
+    What is read in columns goes straight to the connection: the session's own bookkeeping costs more than a statement.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        # A row that was read can be looked at after the end, too.
+        super().__init__(connection, expire_on_commit=False, join_transaction_mode="control_fully")
+        self.info[_ONE_MOMENT] = True
+        self._its_own = connection
+
+    def connection(self, *_: Any, **__: Any) -> Connection:
+        return self._its_own
 
 
 def sees_one_moment(session: Session) -> bool:

@@ -9,7 +9,6 @@ from sqlmodel import Session, SQLModel, col, select
 
 from rekomi_mcp.storage.rows import grouped, parts
 from rekomi_mcp.storage.tables import (
-    AffiliateCodeRow,
     BindingRow,
     ConversionRow,
     ReversalRow,
@@ -53,9 +52,7 @@ def since(session: Session, organization_id: str, refs: Mapping[tuple[str, str],
     return list(found.values())
 
 
-def with_codes(
-    session: Session, organization_id: str, promotion_code_ids: Iterable[str], limit: int | None = None
-) -> list[SaleRow]:
+def with_codes(session: Session, organization_id: str, promotion_code_ids: Iterable[str]) -> list[SaleRow]:
     """Sales that carried one of these promotion codes and were not credited by it when they came."""
     if not (wanted := set(promotion_code_ids)):
         return []
@@ -64,48 +61,7 @@ def with_codes(
         .join(SaleCodeRow, col(SaleCodeRow.sale_id) == SaleRow.id)
         .where(SaleCodeRow.organization_id == organization_id, col(SaleCodeRow.promotion_code_id).in_(wanted))
     )
-    return list(session.exec(query.limit(limit)))
-
-
-def get(session: Session, organization_id: str, sale_id: str) -> SaleRow | None:
-    row = session.get(SaleRow, sale_id)
-    return row if row is not None and row.organization_id == organization_id else None
-
-
-def by_source_id(session: Session, organization_id: str, source_id: str) -> SaleRow | None:
-    query = select(SaleRow).where(
-        SaleRow.organization_id == organization_id,
-        col(SaleRow.source).in_(("invoice", "checkout_session", "server")),
-        SaleRow.source_id == source_id,
-    )
-    return session.exec(query).first()
-
-
-def of_email(session: Session, organization_id: str, email_key: str, limit: int) -> Sequence[SaleRow]:
-    """The newest sales to an address, in lower case."""
-    query = select(SaleRow).where(SaleRow.organization_id == organization_id, SaleRow.email_key == email_key)
-    return session.exec(query.order_by(col(SaleRow.occurred_at).desc()).limit(limit)).all()
-
-
-def of_codes(
-    session: Session, organization_id: str, codes: Sequence[AffiliateCodeRow], limit: int
-) -> Sequence[SaleRow]:
-    """The newest sales with these codes: those they were credited by, and those where they lost."""
-    ids = {row.id for row in codes}
-    credited = (
-        select(SaleRow)
-        .join(ConversionRow, col(ConversionRow.sale_id) == SaleRow.id)
-        .where(
-            ConversionRow.organization_id == organization_id,
-            col(ConversionRow.code).in_({row.code for row in codes}),
-            col(ConversionRow.code_id).in_(ids),
-        )
-        .order_by(col(ConversionRow.occurred_at).desc())
-        .limit(limit)
-    )
-    lost = with_codes(session, organization_id, (p for row in codes if (p := row.stripe_promotion_code_id)), limit)
-    found = {row.id: row for row in (*session.exec(credited), *lost)}
-    return sorted(found.values(), key=lambda row: (row.occurred_at, row.id), reverse=True)[:limit]
+    return list(session.exec(query))
 
 
 def conversions_of(session: Session, sale_ids: Iterable[str]) -> dict[str, ConversionRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -58,12 +58,10 @@ class Gatekeeper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
-    @contextmanager
-    def looking(self, credential: Credential) -> Generator[Session]:
-        """A session in which to find out who is calling: a token takes one statement, a signature several."""
+    def looking(self, credential: Credential) -> AbstractContextManager[Session]:
+        """A session without a transaction, in which to find out who is calling: a signature alone takes a transaction."""
         store = self._deployment.open_store()
-        with store.reading() if isinstance(credential, SignedCall) else store.glancing() as session:
-            yield session
+        return store.reading() if isinstance(credential, SignedCall) else store.glancing()
 
     def admit(self, session: Session, call: Call) -> Admission:
         """identify -> rate limit"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ def parse_arguments(operation: AnyOperation, arguments: Mapping[str, Any] | Inpu
     """
     if isinstance(arguments, Input):
         return arguments
-    names = [wire_name(operation, name) for name in operation.input.model_fields]
+    names = _wire_names(operation.input)
     # A misspelt name is also a missing one; the misspelling is what the caller needs to hear of.
     misspelt = next((name for name in arguments if name not in names), None)
     if misspelt is not None:
@@ -105,6 +106,7 @@ def _unknown(operation: AnyOperation, name: str, names: list[str]) -> str:
     return f"Unknown argument {given!r}. {operation.name} takes: {', '.join(names)}."
 
 
-def wire_name(operation: AnyOperation, name: str) -> str:
-    """How a field is written by callers."""
-    return operation.input.model_fields[name].alias or name
+@cache
+def _wire_names(model: type[Input]) -> list[str]:
+    """How the fields are written by callers."""
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,6 +1,6 @@
 """Walk the road: admit a caller, run the operation in its transaction, remember and audit what it did.
 
-A read runs in one read-only transaction; a write in one writing transaction, after the gates, and an organization's writes
+A read runs in one read-only transaction, unless it need not see one moment; a write in one writing transaction, after the gates, and an organization's writes
 run one after the other: what a handler has read stays true until it commits. A refusal of a write rolls everything back
 and leaves one audit line. (A caller that was not identified has no organization to write it to, and one over its rate
 limit would only fill the log.)
@@ -75,13 +75,14 @@ class Pipeline:
             return self._gatekeeper.identify(session, credential, self._deployment.clock())
 
     def _read(self, call: Call) -> Answer:
-        store = self._deployment.open_store()
-        if call.operation.asks_nothing:
-            with self._gatekeeper.looking(call.credential) as session:
-                admission = self._gatekeeper.admit(session, call)
+        gatekeeper, operation = self._gatekeeper, call.operation
+        if operation.asks_nothing:
+            with gatekeeper.looking(call.credential) as session:
+                admission = gatekeeper.admit(session, call)
             return self._answer(session, admission, call)
-        with store.reading() as session:
-            return self._answer(session, self._gatekeeper.admit(session, call), call)
+        reading = self._deployment.open_store().reading
+        with reading() if operation.one_moment else gatekeeper.looking(call.credential) as session:
+            return self._answer(session, gatekeeper.admit(session, call), call)
 
     def _answer(self, session: Session, admission: Admission, call: Call) -> Answer:
         """What a read answers to a caller who was admitted."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from rekomi_mcp.domain.errors import Refusal
 from tests.support.shop import Shop
+from tests.support.world import sale, sell
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +61,20 @@ async def test_a_code_that_lost_is_told_with_the_sale_it_lost(shop: Shop) -> Non
     told = await shop.do("explain_attribution", code="TOM20")
     assert (told["sourceId"], told["outcome"]) == (lost["session"], "affiliate_paused")
     assert (await shop.do("explain_attribution", code="SARAH20"))["sourceId"] == sold["invoice"]
+
+
+async def test_of_the_many_sales_that_a_code_lost_the_newest_is_told(shop: Shop) -> None:
+    deal = await shop.sign("TOM20", name="Tom Ray")
+    won = await shop.sell(code="TOM20")
+    [code] = (await shop.explain(won))["promotionCodeIds"]
+    await shop.do("update_affiliate", affiliateId=deal.affiliate, status="Paused")
+    now = shop.app.clock()
+    for number in range(25):
+        await sell(shop.app, shop.id, sale(f"in_{number}", codes=(code,), at=now + timedelta(minutes=number)))
+    told = await shop.do("explain_attribution", code="TOM20")
+    assert (told["sourceId"], told["outcome"]) == ("in_24", "affiliate_paused")
+    assert [row["sourceId"] for row in told["otherSales"]] == [f"in_{number}" for number in range(23, 4, -1)]
+    assert "Of its more than 20 sales the newest:" in told["explanation"]
 
 
 async def test_a_code_that_is_nobodys_says_how_to_give_it_to_somebody(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 from sqlalchemy import func, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, UnboundExecutionError
+from sqlalchemy.exc import DBAPIError, ResourceClosedError, SQLAlchemyError
 from sqlmodel import Session, select
 
 from rekomi_mcp.storage.engine import Store
@@ -69,7 +69,7 @@ def test_a_glancing_session_sees_what_is_committed_and_refuses_questions_after_i
     with store.glancing() as session:
         before = cursors(session)
         add_cursor(store, "acct_1")
-    with pytest.raises(UnboundExecutionError):
+    with pytest.raises(ResourceClosedError):
         cursors(session)
     with store.glancing() as session:
         assert cursors(session) == before + 1

@@ -91,6 +91,20 @@ async def test_an_operation_that_asks_nothing_costs_one_statement_whoever_calls(
         assert len(sent) == 1, sent
 
 
+async def test_an_explanation_costs_few_statements_beside_the_one_that_finds_the_caller(app: App, world: World) -> None:
+    app.open_store()
+    credential = BearerToken(world.acme.mcp_token, TokenKind.MCP)
+    for arguments, expected in (
+        ({"sourceId": world.acme.source}, 1),
+        ({"conversionId": world.acme.conversion}, 1),
+        ({"customerEmail": "kim@example.com"}, 2),
+        ({"code": "sarah20"}, 2),
+    ):
+        with statements(app) as sent:
+            await operate(app, "explain_attribution", arguments, credential)
+        assert len(sent) == 1 + expected, (arguments, sent)
+
+
 def arguments_of(name: str, world: World) -> list[dict[str, Any]]:
     """Each way of asking that leads to a statement of its own."""
     acme, since = world.acme, "2026-01-01T00:00:00Z"

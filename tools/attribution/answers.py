@@ -17,7 +17,7 @@ from rekomi_mcp.tools.fields import Mode
 from rekomi_mcp.tools.rates import in_words
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import ConversionRow, SaleRow
+    from rekomi_mcp.storage.explanations import SaleView
 
 
 class ClaimOutput(Output):
@@ -74,29 +74,25 @@ class ExplanationOutput(Output):
     stripe_mode: Mode
 
 
-def present(
-    context: Context, sale: SaleRow, conversion: ConversionRow | None, about: str | None, others: Sequence[SaleRow]
-) -> ExplanationOutput:
+def present(context: Context, sale: SaleView, *others: SaleView, about: str | None = None) -> ExplanationOutput:
     """The explanation of one sale; `about` goes before it, of what was asked after."""
-    decision = sale.decision
-    candidates: list[dict[str, Any]] = decision["candidates"]
-    winners = {row.id: winner for row in others if (winner := _winner(row)) is not None}
-    ids = (c["affiliateId"] for c in (*candidates, *winners.values()))
-    names = storage.affiliates.names(context.session, context.organization_id, ids)
-    code_ids = {c["codeId"] for c in candidates if c["codeId"]}
-    codes = storage.codes.by_ids(context.session, context.organization_id, code_ids)
-    winner, terms = _winner(sale), _terms(decision["terms"])
-    text = words_of(sale, conversion, names[winner["affiliateId"]] if winner else None, terms and terms.commission)
+    decision, winner = sale.decision, sale.winner
+    claims: list[dict[str, Any]] = decision["candidates"]
+    winners = [row.winner for row in others]
+    words = _words(context, (sale, *others), [*claims, *filter(None, winners)])
+    affiliate, terms = words[winner["affiliateId"]] if winner else None, _terms(decision["terms"])
+    text = words_of(sale, affiliate, terms and terms.commission)
+    earned = sale.conversion_id is not None
     return ExplanationOutput.model_validate(
         {
             "explanation": f"{about} {text}" if about else text,
             "outcome": sale.outcome,
-            "conversion_id": conversion.id if conversion else None,
+            "conversion_id": sale.conversion_id,
             "affiliate_id": winner["affiliateId"] if winner else None,
-            "affiliate_name": names[winner["affiliateId"]] if winner else None,
-            "commission": display(conversion.remaining_minor, conversion.commission_currency) if conversion else None,
-            "commission_cents": conversion.commission_minor if conversion else None,
-            "commission_currency": conversion.commission_currency if conversion else None,
+            "affiliate_name": affiliate,
+            "commission": display(sale.remaining_minor, sale.commission_currency) if earned else None,
+            "commission_cents": sale.commission_minor,
+            "commission_currency": sale.commission_currency,
             "source": sale.source,
             "source_id": sale.source_id,
             "amount": display(sale.net_minor, sale.currency),
@@ -114,22 +110,22 @@ def present(
                     "occurred_at": row.occurred_at,
                     "amount": display(row.net_minor, row.currency),
                     "outcome": row.outcome,
-                    "affiliate_name": names[winners[row.id]["affiliateId"]] if row.id in winners else None,
+                    "affiliate_name": words[won["affiliateId"]] if won else None,
                 }
-                for row in others
+                for row, won in zip(others, winners, strict=True)
             ],
             "candidates": [
                 {
                     "affiliate_id": c["affiliateId"],
-                    "affiliate_name": names[c["affiliateId"]],
+                    "affiliate_name": words[c["affiliateId"]],
                     "evidence": c["evidence"],
                     "reference": c["reference"],
-                    "code": codes[c["codeId"]].code if c["codeId"] else None,
+                    "code": words[c["codeId"]] if c["codeId"] else None,
                     "since": c["since"],
                     "won": c["won"],
                     "reason": c["reason"],
                 }
-                for c in candidates
+                for c in claims
             ],
             "stripe_mode": context.mode,
         }
@@ -150,8 +146,14 @@ def no_sale(context: Context, about: str) -> ExplanationOutput:
     )
 
 
-def _winner(sale: SaleRow) -> dict[str, Any] | None:
-    return next((c for c in sale.decision["candidates"] if c["won"]), None)
+def _words(context: Context, sales: Sequence[SaleView], claims: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What to call the affiliates and codes of these claims, by id. Most came with the sales."""
+    words: dict[Any, Any] = {}
+    for sale in sales:
+        words |= {sale.affiliate_id: sale.affiliate_name, sale.code_id: sale.code}
+    wanted = {claim[key] for claim in claims for key in ("affiliateId", "codeId")}
+    missing = wanted - {None, *words}
+    return words | storage.explanations.words(context.session, context.organization_id, missing)
 
 
 def _terms(kept: dict[str, Any] | None) -> TermsOutput | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
@@ -14,9 +13,6 @@ from rekomi_mcp.operation import Context, Input, Operation, Route
 from rekomi_mcp.tools.attribution import subjects
 from rekomi_mcp.tools.attribution.answers import ExplanationOutput, no_sale, present
 from rekomi_mcp.tools.fields import Email, Id, StripeId
-
-if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import SaleRow
 
 _KEYS = ("conversion_id", "source_id", "customer_email", "code")
 
@@ -36,43 +32,27 @@ def _explain(context: Context, request: ExplainInput) -> ExplanationOutput:
     given = [name for name in _KEYS if getattr(request, name) is not None]
     if len(given) != 1:
         raise InvalidInput("Give exactly one of conversionId, sourceId, customerEmail and code.", field="conversionId")
+    session, organization_id = context.session, context.organization_id
     if request.conversion_id is not None:
-        return _one(context, _of_conversion(context, request.conversion_id))
+        sale = storage.explanations.sale_of_conversion(session, organization_id, request.conversion_id)
+        if sale is None:
+            raise NotFound("No conversion has this id. Find it with list_conversions.", field="conversionId")
+        return present(context, sale)
     if request.source_id is not None:
-        return _one(context, _of_source(context, request.source_id))
+        sale = storage.explanations.sale_by_source_id(session, organization_id, request.source_id)
+        if sale is None:
+            raise NotFound(
+                "No sale of this Stripe id has arrived. Run `rekomi-mcp sync` to read Stripe's events now.",
+                field="sourceId",
+            )
+        return present(context, sale)
     if request.customer_email is not None:
         subject = subjects.customer(context, request.customer_email)
     else:
         subject = subjects.code(context, str(request.code))
     if not subject.sales:
         return no_sale(context, subject.about)
-    return _one(context, subject.sales[0], subject.about, subject.sales[1 : subjects.MOST_SALES])
-
-
-def _one(
-    context: Context, sale: SaleRow, about: str | None = None, others: Sequence[SaleRow] = ()
-) -> ExplanationOutput:
-    conversion = storage.sales.conversions_of(context.session, [sale.id]).get(sale.id)
-    return present(context, sale, conversion, about, others)
-
-
-def _of_conversion(context: Context, conversion_id: str) -> SaleRow:
-    conversion = storage.conversions.get(context.session, context.organization_id, conversion_id)
-    if conversion is None:
-        raise NotFound("No conversion has this id. Find it with list_conversions.", field="conversionId")
-    sale = storage.sales.get(context.session, context.organization_id, conversion.sale_id)
-    assert sale is not None, "a conversion's sale is guarded by a foreign key"
-    return sale
-
-
-def _of_source(context: Context, source_id: str) -> SaleRow:
-    sale = storage.sales.by_source_id(context.session, context.organization_id, source_id)
-    if sale is None:
-        raise NotFound(
-            "No sale of this Stripe id has arrived. Run `rekomi-mcp sync` to read Stripe's events now.",
-            field="sourceId",
-        )
-    return sale
+    return present(context, *subject.sales[: storage.explanations.MOST_SALES], about=subject.about)
 
 
 EXPLAIN_ATTRIBUTION = Operation(
@@ -86,4 +66,6 @@ EXPLAIN_ATTRIBUTION = Operation(
     handler=_explain,
     route=Route("GET", "/api/v1/attribution"),
     scope=Scope.READ,
+    # What was decided is read by one statement, and the names it is told with do not change with it.
+    one_moment=False,
 )

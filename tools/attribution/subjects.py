@@ -12,9 +12,7 @@ from rekomi_mcp.domain.errors import NotFound
 from rekomi_mcp.operation import Context
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import AffiliateCodeRow, SaleRow
-
-MOST_SALES = 20
+    from rekomi_mcp.storage.explanations import CodeView, SaleView
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +20,15 @@ class Subject:
     """What was asked after, in words, and its newest sales."""
 
     about: str
-    sales: Sequence[SaleRow]
+    sales: Sequence[SaleView]
 
 
 def customer(context: Context, email: str) -> Subject:
     """A customer by e-mail address."""
     session, organization_id = context.session, context.organization_id
-    sales = storage.sales.of_email(session, organization_id, email.lower(), MOST_SALES + 1)
-    leads = storage.leads.by_emails(session, organization_id, [email]).get(email.lower(), [])
-    names = storage.affiliates.names(session, organization_id, (lead.affiliate_id for lead in leads))
-    signups = [f"{names[lead.affiliate_id]} on {lead.created_at:%Y-%m-%d}" for lead in leads[:3]]
+    sales = storage.explanations.sales_of_email(session, organization_id, email.lower())
+    found = storage.explanations.signups(session, organization_id, email.lower())
+    signups = [f"{signup.affiliate_name} on {signup.created_at:%Y-%m-%d}" for signup in found[:3]]
     about = f"Signups of this customer: {', '.join(signups)}." if signups else "No signup of this customer is known."
     if not sales:
         about += (
@@ -48,31 +45,30 @@ def code(context: Context, text: str) -> Subject:
         NotFound: no code here has or had this text.
     """
     session, organization_id = context.session, context.organization_id
-    rows = storage.codes.with_text(session, organization_id, codes.normalise(text))
-    if not rows:
+    found = storage.explanations.codes(session, organization_id, codes.normalise(text))
+    if not found:
         raise NotFound(
             "No code here has this text, so its sales credit nobody. If it is in Stripe, find it with "
             "list_adoptable_codes and give it to an affiliate with adopt_promotion_code.",
             field="code",
         )
-    names = storage.affiliates.names(session, organization_id, (row.affiliate_id for row in rows))
-    sales = storage.sales.of_codes(session, organization_id, rows, MOST_SALES + 1)
-    about = " ".join(_about(context, row, names[row.affiliate_id]) for row in rows[:3])
+    sales = storage.explanations.sales_of_code(session, organization_id, codes.normalise(text))
+    about = " ".join(map(_about, found[:3]))
     if not sales:
         about += " No sale with it has arrived: it was not redeemed, or the news has not come (see tracking_health)."
     return Subject(about + _how_many(sales), sales)
 
 
-def _about(context: Context, row: AffiliateCodeRow, name: str) -> str:
-    until = f", which ended on {row.deactivated_at:%Y-%m-%d}" if row.status == "Inactive" and row.deactivated_at else ""
-    state = {"Active": "is live", "Pending": "is being made in Stripe", "Inactive": "is dead"}[row.status]
-    coupon = storage.campaign_coupons.get(context.session, context.organization_id, row.campaign_coupon_id)
-    yields = coupon is not None and not coupon.overrides_click_attribution
-    clicks = " It stands behind clicks on other affiliates' links." if yields else ""
-    return f"The code {row.code} of {name} {state}{until}.{clicks}"
+def _about(code: CodeView) -> str:
+    ended = code.status == "Inactive" and code.deactivated_at
+    until = f", which ended on {code.deactivated_at:%Y-%m-%d}" if ended else ""
+    state = {"Active": "is live", "Pending": "is being made in Stripe", "Inactive": "is dead"}[code.status]
+    clicks = "" if code.overrides_clicks else " It stands behind clicks on other affiliates' links."
+    return f"The code {code.code} of {code.affiliate_name} {state}{until}.{clicks}"
 
 
-def _how_many(sales: Sequence[SaleRow]) -> str:
+def _how_many(sales: Sequence[SaleView]) -> str:
     if len(sales) < 2:
         return ""
-    return f" Of its {f'more than {MOST_SALES}' if len(sales) > MOST_SALES else len(sales)} sales the newest:"
+    most = storage.explanations.MOST_SALES
+    return f" Of its {f'more than {most}' if len(sales) > most else len(sales)} sales the newest:"

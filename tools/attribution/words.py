@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rekomi_mcp.domain.money import display
 
 if TYPE_CHECKING:
-    from rekomi_mcp.storage.tables import ConversionRow, SaleRow
+    from rekomi_mcp.storage.explanations import SaleView
 
 _EVIDENCE = {
     "named": "your own server named them",
@@ -38,7 +38,7 @@ def why_nobody(outcome: str) -> str:
     return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
 
 
-def words_of(sale: SaleRow, conversion: ConversionRow | None, affiliate: str | None, rate: str | None) -> str:
+def words_of(sale: SaleView, affiliate: str | None, rate: str | None) -> str:
     """One sale.
 
     Args:
@@ -46,23 +46,23 @@ def words_of(sale: SaleRow, conversion: ConversionRow | None, affiliate: str | N
         rate: the rate in force.
     """
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
-    winner = next((c for c in sale.decision["candidates"] if c["won"]), None)
-    if conversion is None or winner is None or sale.outcome != "credited":
+    winner = sale.winner
+    if sale.conversion_id is None or winner is None or sale.outcome != "credited":
         return f"Nobody earned on this sale of {paid}. {_why_not(sale)}"
-    earned = display(conversion.commission_minor, conversion.commission_currency)
+    earned = display(sale.commission_minor, sale.commission_currency)
     text = (
         f"{affiliate} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "
         f"Rate: {rate}, from the {sale.decision['terms']['source']}."
     )
-    if conversion.remaining_minor != conversion.commission_minor:
-        left = display(conversion.remaining_minor, conversion.commission_currency)
+    if sale.remaining_minor != sale.commission_minor:
+        left = display(sale.remaining_minor, sale.commission_currency)
         text += f" After refunds {left} is left."
-    if conversion.on_hold_minor:
+    if sale.on_hold_minor:
         text += " A dispute is open, so it is not paid until that is decided."
     return text
 
 
-def _why_not(sale: SaleRow) -> str:
+def _why_not(sale: SaleView) -> str:
     codes = sale.decision["promotionCodeIds"]
     if sale.outcome == "no_claim" and codes:
         return (
