@@ -42,15 +42,6 @@ def live_by_text(session: Session, organization_id: str, code: str) -> Affiliate
     return session.exec(query).first()
 
 
-def with_text(session: Session, organization_id: str, code: str) -> list[AffiliateCodeRow]:
-    """Every code that has or had this text, the live one first, then the newest."""
-    query = select(AffiliateCodeRow).where(
-        AffiliateCodeRow.organization_id == organization_id, AffiliateCodeRow.code == code
-    )
-    rows = session.exec(query).all()
-    return sorted(rows, key=lambda row: (row.status in LIVE, row.created_at, row.id), reverse=True)
-
-
 def live_texts(session: Session, organization_id: str, texts: Iterable[str]) -> set[str]:
     """Which of these texts are taken."""
     if not (wanted := set(texts)):
