@@ -26,7 +26,7 @@ class RepairInput(Input):
     since: Moment | None = Field(default=None, description="As for find_missed_sales.")
     until: Moment | None = Field(default=None, description="As for find_missed_sales.")
     token: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        default=None, alias="confirm", description="The token of the plan; left out, only the plan is answered."
+        default=None, alias="confirm", description="The plan's token; without it only the plan is answered."
     )
 
 
@@ -136,7 +136,7 @@ def _note(question: WindowQuestion, found: Walk, done: Repair) -> RepairNote:
 REPAIR_MISSED_SALES = Operation(
     name="repair_missed_sales",
     title="Repair missed sales",
-    summary="Record and credit what find_missed_sales finds: first the plan with a token, then, with confirm, that plan.",
+    summary="Put right what find_missed_sales finds: first the plan with a token, then, with confirm, that plan.",
     usage="Show the owner the plan before confirming it. Codes that are nobody's are left to a person.",
     toolset="tracking",
     input=RepairInput,
