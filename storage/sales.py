@@ -20,7 +20,9 @@ from rekomi_mcp.storage.tables import (
 Rows = Sequence[Mapping[str, Any]]
 SaleKey = tuple[str, str]
 """A sale's source and source id."""
-_DECIDED = "outcome decision revision referral customer_id customer_email email_key".split()
+_DECIDED = (
+    "outcome decision revision referral customer_id customer_email email_key currency net_minor gross_minor"
+).split()
 _REF_COLUMNS: dict[str, Any] = {
     "subscription": col(SaleRow.subscription_id),
     "customer": col(SaleRow.customer_id),
@@ -156,7 +158,7 @@ def recredit(session: Session, rows: Rows) -> None:
     """Give conversions to another affiliate, or on other terms, by `key_id`."""
     columns = (
         "program_id affiliate_id code_id code method commission_minor commission_currency remaining_minor rate_type "
-        "rate_value rate_source terms_version state refunded_at on_hold_minor flag click_id"
+        "rate_value rate_source terms_version state refunded_at on_hold_minor flag click_id amount_minor currency"
     ).split()
     _update(session, ConversionRow, columns, rows)
 
@@ -185,6 +187,19 @@ def update_reversals(session: Session, organization_id: str, rows: Rows) -> None
         col(ReversalRow.organization_id) == organization_id, col(ReversalRow.id) == bindparam("reversal_id")
     )
     values = {name: bindparam(f"new_{name}", type_=types[name]) for name in names}
+    session.connection().execute(query.values(values), rows)
+
+
+def move_payments(session: Session, organization_id: str, rows: Rows) -> None:
+    """Give payments to the sale they belong to after all, by `old_payment_id`."""
+    if not rows:
+        return
+    query = update(SalePaymentRow).where(
+        col(SalePaymentRow.organization_id) == organization_id,
+        col(SalePaymentRow.payment_id) == bindparam("old_payment_id"),
+    )
+    types = {c.name: c.type for c in inspect(SalePaymentRow).columns}
+    values = {name: bindparam(f"new_{name}", type_=types[name]) for name in ("source", "source_id")}
     session.connection().execute(query.values(values), rows)
 
 

@@ -52,6 +52,13 @@ class Sale:
     payment_ids: tuple[str, ...] = ()
     """Payment intents and charges that paid it: how a refund finds its sale."""
     referral: Referral | None = None
+    checkout_id: str | None = None
+    """The checkout session that an invoice was written for, where that is told."""
+
+    @property
+    def amounts(self) -> tuple[str, int, int]:
+        """Its currency, what it earns on, and what refunds are measured by."""
+        return self.currency, self.net_minor, self.gross_minor
 
 
 class ReversalKind(StrEnum):

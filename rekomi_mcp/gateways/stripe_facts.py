@@ -122,6 +122,7 @@ def at_checkout(sale: Sale, session: JsonObject) -> Sale:
         sale,
         promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))),
         referral=session_referral(session) or sale.referral,
+        checkout_id=session["id"],
     )
 
 
@@ -286,6 +287,14 @@ def has_unexpanded_discounts(owner: JsonObject, lines: str) -> bool:
     """True when the object names discounts only by id, so their promotion codes must be asked for."""
     owners = [owner, *_list(owner, lines)]
     return any(isinstance(discount, str) for o in owners for discount in _discounts(o))
+
+
+def lacks_payments(invoice: JsonObject) -> bool:
+    """True when the object does not say what paid it, and a checkout may have told of the same payment.
+
+    A subscription's invoice is never a checkout's second telling: such a checkout names its subscription.
+    """
+    return invoice.get("payments") is None and subscription_of_invoice(invoice) is None
 
 
 def promotion_codes(discounts: Any) -> tuple[str, ...]:

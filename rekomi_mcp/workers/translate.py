@@ -65,7 +65,8 @@ async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]
 
 async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
     invoice = event.payload
-    if not event.speaks_our_version or shapes.has_unexpanded_discounts(invoice, "lines"):
+    lacks_something = shapes.has_unexpanded_discounts(invoice, "lines") or shapes.lacks_payments(invoice)
+    if not event.speaks_our_version or lacks_something:
         invoice = await stripe.invoice(invoice["id"])
     sale = shapes.invoice_sale(invoice, event.id)
     return [sale] if sale is not None else []

@@ -113,14 +113,15 @@ def _sales(case: Case) -> list[Sale]:
     sessions = [
         _of_session(case, each)
         for each in case.api_state.get("checkout.session", [])
-        if each["payment_status"] == "paid" and each["invoice"] is None
+        if each["payment_status"] == "paid"
+        and not any(_is_of(case, each, i) for i in case.api_state.get("invoice", []))
     ]
     return sorted([*invoices, *sessions], key=lambda sale: sale.at)
 
 
 def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
     parent: JsonObject | None = invoice["parent"]
-    began_here = [each for each in case.api_state.get("checkout.session", []) if each["invoice"] == invoice["id"]]
+    began_here = [each for each in case.api_state.get("checkout.session", []) if _is_of(case, each, invoice)]
     of_lines = [discount for line in invoice["lines"]["data"] for discount in line["discounts"]]
     return Sale(
         id=invoice["id"],
@@ -134,12 +135,18 @@ def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
             *(code for session in began_here for code in _typed(session)),
             *_codes_of(case, [*invoice["discounts"], *of_lines]),
         ],
-        payment_intents={
-            payment["payment"]["payment_intent"]
-            for payment in case.api_state.get("invoice_payment", [])
-            if payment["invoice"] == invoice["id"]
-        },
+        payment_intents=_intents_of(case, invoice),
     )
+
+
+def _intents_of(case: Case, invoice: JsonObject) -> set[str]:
+    payments = case.api_state.get("invoice_payment", [])
+    return {each["payment"]["payment_intent"] for each in payments if each["invoice"] == invoice["id"]}
+
+
+def _is_of(case: Case, session: JsonObject, invoice: JsonObject) -> bool:
+    """Whether the two are one sale: the session names its invoice, or one payment paid both."""
+    return session["invoice"] == invoice["id"] or session["payment_intent"] in _intents_of(case, invoice)
 
 
 def _of_session(case: Case, session: JsonObject) -> Sale:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
-from rekomi_mcp.storage.tables import (
-    ConversionRow,
-    LedgerEntryRow,
-    ReversalRow,
-    SalePaymentRow,
-    SaleRow,
-)
+from rekomi_mcp.storage.tables import SalePaymentRow
 from rekomi_mcp.tools.reconciling import stripe_walk
 from tests.support.acts import at_once
 from tests.support.contents import audit_lines
+from tests.support.reconciling import books, come_back, find, go_away, kinds, long_ago, repair
 from tests.support.shop import JsonObject, Shop
 from tests.support.stripe_events import deliver, events_of
 from tests.support.world import operate, sale, sell
@@ -30,63 +23,10 @@ from tests.support.world import operate, sale, sell
 pytestmark = pytest.mark.anyio
 
 
-def go_away(shop: Shop) -> None:
-    """What happens from now on is older than anything the server will ever read of Stripe's events."""
-    shop.customers.advance(days=1)
-
-
-async def come_back(shop: Shop) -> None:
-    shop.customers.advance(days=1)
-    with shop.app.open_store().writing() as session:
-        storage.inbox.set_read_until(session, "self", shop.app.clock())
-    assert await shop.catch_up() == 0
-
-
-async def find(shop: Shop, **wanted: Any) -> JsonObject:
-    return await shop.do("find_missed_sales", **wanted)
-
-
-async def kinds(shop: Shop, **wanted: Any) -> dict[str, int]:
-    return {kind: number for kind, number in (await find(shop, **wanted))["counts"].items() if number}
-
-
-async def repair(shop: Shop, **window: Any) -> JsonObject:
-    """Look at the plan, and confirm it."""
-    plan = await shop.do("repair_missed_sales", **window)
-    assert plan["repaired"] is False
-    done = await shop.do("repair_missed_sales", **window, confirm=plan["confirm"])
-    assert done["repaired"] is True
-    assert (done["effects"], done["findings"]) == (plan["effects"], plan["findings"])
-    return done
-
-
-def books(shop: Shop) -> dict[str, Any]:
-    """Everything that is owed, and why."""
-    with shop.app.open_store().reading() as session:
-        sales = session.exec(select(SaleRow).where(SaleRow.organization_id == shop.id)).all()
-        conversions = session.exec(select(ConversionRow).where(ConversionRow.organization_id == shop.id)).all()
-        entries = session.exec(select(LedgerEntryRow).where(LedgerEntryRow.organization_id == shop.id)).all()
-        reversals = session.exec(select(ReversalRow).where(ReversalRow.organization_id == shop.id)).all()
-        return {
-            "sales": sorted((s.source_id, s.outcome, s.net_minor, s.gross_minor, s.occurred_at) for s in sales),
-            "conversions": sorted(
-                (c.sale_id, c.affiliate_id, c.method, c.commission_minor, c.remaining_minor, c.on_hold_minor, c.state)
-                for c in conversions
-            ),
-            "entries": sorted((e.conversion_id, e.kind, e.cause_id, e.amount_minor) for e in entries),
-            "reversals": sorted((r.id, r.status, r.amount_minor) for r in reversals),
-        }
-
-
 async def hear_everything(shop: Shop, state: State) -> None:
     """Every event that Stripe ever told, as a server hears them that was there all the time."""
     await deliver(shop.app, *events_of(state))
     await shop.app.inbox.work_off()
-
-
-def long_ago(shop: Shop) -> str:
-    """Before everything in these tests, and still within one call's reach."""
-    return (shop.app.clock() - timedelta(days=90)).isoformat()
 
 
 async def test_what_happened_while_the_server_was_away_is_found_and_repaired_to_the_same_books(
@@ -273,31 +213,6 @@ async def test_a_sale_of_ours_that_stripe_does_not_have_is_found(shop: Shop) -> 
     assert (item["kind"], item["stripeId"], item["affiliateName"]) == ("not_in_stripe", "in_of_nowhere", "Sarah Lee")
     assert (item["repairable"], item["commission"]) == (False, None)
     assert (await shop.do("repair_missed_sales"))["repaired"] is False
-
-
-async def test_an_amount_that_differs_is_shown_and_left_to_a_person(shop: Shop) -> None:
-    await shop.sign()
-    sold = await shop.sell(10_000, code="SARAH20")
-    with shop.app.open_store().writing() as session:
-        [row] = storage.sales.by_keys(session, shop.id, [("checkout_session", sold["session"])]).values()
-        row.net_minor = 1
-    [item] = (await find(shop))["items"]
-    assert (item["kind"], item["amount"], item["repairable"]) == ("wrong_amount", "USD 80.00", False)
-    assert "USD 1 8000" in item["advice"]
-
-
-async def test_a_payment_under_two_sales_is_found_and_the_books_do_not_take_one(shop: Shop) -> None:
-    await shop.sign()
-    first, second = [await shop.sell(10_000, code="SARAH20", email=f"k{n}@example.com") for n in range(2)]
-    payment = {"organization_id": shop.id, "payment_id": first["payment_intent"], "source": "checkout_session"}
-    with pytest.raises(IntegrityError), shop.app.open_store().writing() as session:
-        session.add(SalePaymentRow(**payment, source_id=second["session"]))
-    with shop.app.open_store().writing() as session:
-        row = session.get_one(SalePaymentRow, (shop.id, first["payment_intent"]))
-        row.source_id = second["session"]
-    [item] = (await find(shop))["items"]
-    assert (item["kind"], item["stripeId"], item["saleId"]) == ("doubled", first["payment_intent"], first["session"])
-    assert second["session"] in item["advice"]
 
 
 async def test_too_much_for_one_call_is_read_piece_by_piece(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

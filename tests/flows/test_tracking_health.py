@@ -18,6 +18,7 @@ from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.storage.tables import AffiliateCodeRow, InboxEventRow, OutboundCallRow
+from rekomi_mcp.tools.reconciling import health as health_of
 from rekomi_mcp.tools.reconciling import stripe_state
 from tests.support.contents import audit_lines
 from tests.support.shop import JsonObject, Shop, open_shop
@@ -158,6 +159,57 @@ async def test_codes_that_are_on_in_one_place_only_are_listed(shop: Shop) -> Non
     ]
     assert len(found["nextSteps"]) == 2
     assert any("deactivate_affiliate_code" in step for step in found["nextSteps"])
+
+
+async def test_every_code_is_compared_a_part_of_them_in_each_call(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    deal = await shop.sign()
+    codes = [deal.code]
+    for number in range(6):
+        minted = await shop.do(
+            "mint_affiliate_code", affiliateId=deal.affiliate, couponId=deal.coupon, code=f"SARAH{number}"
+        )
+        codes.append(minted["id"])
+    await shop.catch_up()
+    with shop.app.open_store().writing() as session:
+        for code in codes:
+            session.get_one(AffiliateCodeRow, code).status = "Inactive"
+    pages = list[str | None]()
+    whole = StripeAccount.promotion_codes
+
+    async def by_ones(stripe: StripeAccount, **wanted: Any) -> tuple[list[JsonObject], bool]:
+        pages.append(wanted["after"])
+        page, more = await whole(stripe, **wanted)
+        return page[:1], more or len(page) > 1
+
+    monkeypatch.setattr(StripeAccount, "promotion_codes", by_ones)
+    monkeypatch.setattr(stripe_state, "MOST_PAGES", 3)
+    seen, cursor, compared = list[str](), None, list[int]()
+    while not compared or cursor is not None:
+        found = await shop.do("tracking_health", **({"cursor": cursor} if cursor else {}))
+        seen += [each["codeId"] for each in found["codeDifferences"]]
+        cursor, compared = found["nextCursor"], [*compared, found["codesCompared"]]
+        assert any("nextCursor" in step for step in found["nextSteps"]) is (cursor is not None)
+    assert (sorted(seen), compared) == (sorted(codes), [3, 3, 1])
+    assert len(pages) == len(set(pages)) == len(codes), "no code is read twice"
+
+
+async def test_codes_that_differ_and_are_not_listed_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    deal = await shop.sign()
+    minted = await shop.do("mint_affiliate_code", affiliateId=deal.affiliate, couponId=deal.coupon, code="SARAH2")
+    await shop.catch_up()
+    with shop.app.open_store().writing() as session:
+        for code in (deal.code, minted["id"]):
+            session.get_one(AffiliateCodeRow, code).status = "Inactive"
+    monkeypatch.setattr(health_of, "MOST_CODES", 1)
+    found = await health(shop)
+    assert len(found["codeDifferences"]) == 1
+    assert "2 of the codes compared differ; the first 1 are listed." in found["nextSteps"]
+
+
+async def test_a_cursor_of_another_list_is_refused(shop: Shop) -> None:
+    with pytest.raises(Refusal) as refusal:
+        await shop.do("tracking_health", cursor="bm90IG1pbmU")
+    assert (refusal.value.code, refusal.value.field) == ("validation_failed", "cursor")
 
 
 async def test_a_code_that_is_used_up_or_expired_is_no_trouble(shop: Shop) -> None:

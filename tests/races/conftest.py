@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.acts import Wanted, poll, requests
+from tests.support.damage import books_differ
 from tests.support.deaths import Nursery
 from tests.support.news import news_arrives
 from tests.support.stage import Stage, new_stage
@@ -101,6 +102,12 @@ def full_inbox(stages: Callable[[str, str], Stage], database: str) -> Stage:
     return stages(database, "news")
 
 
+@pytest.fixture
+def other_books(stages: Callable[[str, str], Stage], database: str) -> Stage:
+    """The same with sales that are missing here, have another amount than in Stripe, or were credited twice."""
+    return stages(database, "other books")
+
+
 def _nothing_happens(stage: Stage) -> None:
     """The cast alone."""
 
@@ -160,4 +167,5 @@ PROLOGUES: dict[str, Prologue] = {
     "few sales": _a_few_customers_buy,
     "many sales": _many_customers_buy,
     "news": news_arrives,
+    "other books": books_differ,
 }

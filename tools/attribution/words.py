@@ -25,6 +25,7 @@ WHY_NOBODY = {
     "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
     "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
     "allowSelfPurchases would let it earn.",
+    "duplicate": "An invoice was written for the same payment: they are one sale, and the invoice earns.",
     "window_expired": "The click was older than the program's cookieWindowDays.",
     "coupon_archived": "The campaign coupon of the code was archived here before.",
     "program_archived": "The program is archived.",
@@ -69,4 +70,5 @@ def _why_not(sale: SaleView) -> str:
             f"A code was redeemed that is nobody's here ({', '.join(codes)}): see list_adoptable_codes, give it to an "
             "affiliate with adopt_promotion_code, then credit past sales with repair_missed_sales."
         )
-    return why_nobody(sale.outcome)
+    double_of = sale.decision.get("doubleOf") if sale.outcome == "duplicate" else None
+    return f"{why_nobody(sale.outcome)} See {double_of}." if double_of else why_nobody(sale.outcome)

@@ -22,28 +22,46 @@ from rekomi_mcp.tools.ingest.writes import Writes
 
 
 def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
-    """Record one sale, or what is new about a recorded one."""
+    """Record one sale, or what is new about a recorded one; another amount only where the batch corrects."""
     key = key_of(sale)
     recorded = known.recorded.get(key)
     if recorded is None:
         recorded = known.recorded[key] = Recorded(new_id(), sale, row=None)
         writes.new_sale(context, recorded)
+        _note_double(known, recorded)
         _decide(context, known, writes, recorded)
         if sale.subscription_id is not None and sale.net_minor > 0:
             known.note_paid(sale.subscription_id, sale.occurred_at)
     else:
-        merged = _merged(recorded.sale, sale)
-        if merged != recorded.sale or recorded.outcome == NO_CLAIM:
+        merged, before = _merged(recorded.sale, sale), recorded.sale
+        if known.corrects:
+            merged = _with_amounts_of(merged, sale)
+        is_double_now, is_corrected = _note_double(known, recorded), merged.amounts != before.amounts
+        if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
             recorded.sale = merged
-            _decide(context, known, writes, recorded)
+            _decide(context, known, writes, recorded, is_corrected=is_corrected)
+        if is_corrected:
+            known.note_corrected(before, merged)
     for payment_id in sale.payment_ids:
-        link_payment(context, known, writes, payment_id, key)
+        link_payment(context, known, writes, payment_id, known.doubles.get(key, key))
+    if key in known.doubles:
+        for payment_id in sorted(known.payments_of_sale.get(key, ())):
+            link_payment(context, known, writes, payment_id, known.doubles[key])
 
 
 def credit_again(context: Context, known: Known, writes: Writes, recorded: Recorded) -> None:
     """Decide a stored sale again, when the batch brought news of an earlier time."""
     if known.is_touched(recorded.sale):
         _decide(context, known, writes, recorded)
+
+
+def _note_double(known: Known, recorded: Recorded) -> bool:
+    """Whether it comes out now that the sale is an invoice's too. Once it has, it stays so."""
+    invoice = known.doubles.get(key_of(recorded.sale))
+    if invoice is None or recorded.double_of is not None:
+        return False
+    recorded.decision = {**recorded.decision, "doubleOf": invoice[1]}
+    return True
 
 
 def _merged(known: Sale, told: Sale) -> Sale:
@@ -62,6 +80,11 @@ def _merged(known: Sale, told: Sale) -> Sale:
     )
 
 
+def _with_amounts_of(known: Sale, told: Sale) -> Sale:
+    """A sale on the amounts that Stripe says now."""
+    return replace(known, currency=told.currency, net_minor=told.net_minor, gross_minor=told.gross_minor)
+
+
 def _merged_referral(known: Referral | None, told: Referral | None) -> Referral | None:
     if known is None or told is None:
         return known or told
@@ -73,17 +96,18 @@ def _merged_referral(known: Referral | None, told: Referral | None) -> Referral 
     )
 
 
-def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded) -> None:
+def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_corrected: bool = False) -> None:
     sale, before = recorded.sale, recorded.winner
     decided_for = before["affiliateId"] if before is not None else None
     decision = decide(list(claims_on_sale(known, sale, origin_of_sale(sale), decided_for)))
     outcome, terms = outcome_of(known, sale, decision, recorded)
     was_credited = recorded.outcome in (CREDITED, SELF_PURCHASE)
     is_same = bool(recorded.outcome) and _gist(decision.winner, outcome) == _kept_gist(recorded)
+    is_same = is_same and not is_corrected
     recorded.revision += bool(recorded.outcome) and not is_same
     if recorded.outcome == FREE and decided_for is not None and not is_same:
         _take_lead_back(known, writes, sale, decided_for)
-    recorded.outcome, recorded.decision = outcome, _record(sale, decision, terms)
+    recorded.outcome, recorded.decision = outcome, _record(recorded, decision, terms)
     # Also when it comes to the same: a later decision must know the codes and the customer that were told meanwhile.
     writes.sale(context, recorded)
     for promotion_code_id in _uncredited(sale, decision.winner):
@@ -145,11 +169,13 @@ def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str)
         writes.gone_lead(lead, is_recorded=len(of_affiliate) > 1)
 
 
-def _record(sale: Sale, decision: Decision, terms: Terms | None) -> dict[str, object]:
+def _record(recorded: Recorded, decision: Decision, terms: Terms | None) -> dict[str, object]:
     """The decision as it is kept: every claim, the rule, the evidence and the terms in force."""
+    double = {"doubleOf": recorded.double_of} if recorded.double_of is not None else {}
     return {
+        **double,
         "reason": decision.reason,
-        "promotionCodeIds": list(sale.promotion_code_ids),
+        "promotionCodeIds": list(recorded.sale.promotion_code_ids),
         "candidates": [
             {
                 "affiliateId": v.candidate.affiliate_id,

@@ -136,12 +136,12 @@ def _write(
         "on_hold_minor": 0,
         "flag": flag,
         "click_id": winner.click_id,
+        "amount_minor": sale.net_minor,
+        "currency": sale.currency,
     }
     fixed: dict[str, Any] = {
         "sale_id": recorded.id,
         "type": "Recurring" if sale.subscription_id else "OneTime",
-        "amount_minor": sale.net_minor,
-        "currency": sale.currency,
         "occurred_at": sale.occurred_at,
         "held_until": earning.held_until,
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rekomi_mcp.domain.sales import Reversal, ReversalStatus, Sale, SubscriptionStarted, second_of
+from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleSource, SubscriptionStarted, second_of
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.clicks import Click
@@ -113,6 +114,11 @@ class Recorded:
         """The claim that won, as it was kept."""
         return next((c for c in self.decision.get("candidates", ()) if c["won"]), None)
 
+    @property
+    def double_of(self) -> str | None:
+        """The invoice that a checkout is one sale with, by its id, as it was kept."""
+        return self.decision.get("doubleOf")
+
 
 @dataclass(slots=True)
 class Known:
@@ -145,6 +151,12 @@ class Known:
     stored_bindings: set[Ref] = field(default_factory=set[Ref])
     changed: dict[Ref, datetime] = field(default_factory=dict[Ref, datetime])
     """Since when the batch changed what is known of a subscription, customer or address."""
+    facts: Sequence[Fact] = ()
+    """Those of the batch; what a checkout told of an invoice's sale is in the invoice's too."""
+    corrects: bool = False
+    """Whether the amounts of its sales are what Stripe says now."""
+    doubles: dict[SaleKey, SaleKey] = field(default_factory=dict[SaleKey, SaleKey])
+    """Checkouts of this batch whose payment is an invoice's, with that invoice."""
 
     def invoice_index(self, subscription_id: str, at: datetime) -> int:
         """How many invoices of the subscription were paid before this time."""
@@ -171,6 +183,16 @@ class Known:
         insort(self.paid_times.setdefault(subscription_id, []), at)
         self.note_change((SUBSCRIPTION, subscription_id), at)
 
+    def note_corrected(self, before: Sale, after: Sale) -> None:
+        """A recorded sale has another amount now: one that costs nothing any more is no payment of its subscription."""
+        if before.subscription_id is None or (before.net_minor > 0) == (after.net_minor > 0):
+            return
+        if after.net_minor > 0:
+            self.note_paid(before.subscription_id, before.occurred_at)
+        else:
+            self.paid_times[before.subscription_id].remove(before.occurred_at)
+            self.note_change((SUBSCRIPTION, before.subscription_id), before.occurred_at)
+
     def note_change(self, ref: Ref, at: datetime) -> None:
         self.changed[ref] = min(at, self.changed.get(ref, at))
 
@@ -189,12 +211,24 @@ class Known:
         self.note_change((EMAIL, email_key), lead.since)
 
     def note_payment(self, payment_id: str, key: SaleKey) -> bool:
-        """Remember what paid a sale; False when that is known already."""
-        if payment_id in self.sale_of_payment:
+        """Remember what paid a sale; False when that is known already.
+
+        Of an invoice and a checkout with one payment the invoice has it, as soon as it is recorded.
+        """
+        before = self.sale_of_payment.get(payment_id)
+        if before is not None and not self._goes_over(before, key):
             return False
+        if before is not None:
+            self.payments_of_sale.get(before, set()).discard(payment_id)
         self.sale_of_payment[payment_id] = key
         self.payments_of_sale.setdefault(key, set()).add(payment_id)
         return True
+
+    def _goes_over(self, before: SaleKey, key: SaleKey) -> bool:
+        """Whether a payment is another sale's after all: its invoice's, or the one's that came when the other has not."""
+        if {before[0], key[0]} != {SaleSource.Invoice, SaleSource.CheckoutSession}:
+            return False
+        return self.doubles.get(before) == key or (before not in self.recorded and key in self.recorded)
 
     def note_reversal(self, reversal: Reversal) -> None:
         self.reversals[reversal.id] = reversal

@@ -23,6 +23,7 @@ from rekomi_mcp.domain.sales import (
 )
 from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest.binding import origin_of_sale, origin_of_subscription
+from rekomi_mcp.tools.ingest.doubles import checkout_key, find_doubles, join_doubles
 from rekomi_mcp.tools.ingest.known import (
     EMAIL,
     SUBSCRIPTION,
@@ -53,8 +54,8 @@ LONGEST_WINDOW = timedelta(days=366)
 """No program counts a click for longer."""
 
 
-def load(context: Context, facts: Sequence[Fact]) -> Known:
-    """The working set of these facts."""
+def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> Known:
+    """The working set of these facts; with what may change when they correct amounts."""
     session, organization_id = context.session, context.organization_id
     sales = [f for f in facts if isinstance(f, Sale)]
     reversals = [f for f in facts if isinstance(f, Reversal)]
@@ -66,9 +67,16 @@ def load(context: Context, facts: Sequence[Fact]) -> Known:
     told = {key_of(sale) for sale in sales}
     keys = told | set(sale_of_payment.values()) | {(f.source.value, f.source_id) for f in references}
     keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
+    keys |= {checkout_key(sale) for sale in sales if sale.checkout_id is not None}
     rows = storage.sales.by_keys(session, organization_id, keys)
+    doubles = find_doubles(facts, sale_of_payment, rows.keys())
+    if doubles:
+        facts = join_doubles(facts, doubles, {key: sale_of(rows[key]) for key in rows})
+        sales = [f for f in facts if isinstance(f, Sale)]
+        told = {key_of(sale) for sale in sales}
     bindings = _Bindings()
-    later = _later(context, sales, started, rows, bindings)
+    news = [_news_of(sale, rows.get(key_of(sale)), corrects=corrects) for sale in sales]
+    later = _later(context, news, sales, started, bindings)
     rows |= later
     keys |= later.keys()
     payments = storage.sales.payments_of_sales(session, organization_id, keys)
@@ -77,6 +85,7 @@ def load(context: Context, facts: Sequence[Fact]) -> Known:
     deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
     bindings.read(context, (ref for fact in (*deciding, *started) for ref in refs_of(fact)))
     known = _claims(context, facts, deciding, started, bindings.rows)
+    known.facts, known.doubles, known.corrects = facts, doubles, corrects
     known.recorded, known.later = recorded, [recorded[key] for key in later]
     known.sale_of_payment = {**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}}
     known.payments_of_sale = payments
@@ -113,26 +122,26 @@ class _News:
     """Whether it is a payment that its subscription did not have before."""
 
 
-def _news_of(sale: Sale, stored: SaleRow | None) -> _News:
+def _news_of(sale: Sale, stored: SaleRow | None, *, corrects: bool = False) -> _News:
     """A sale changes what is known of an address only where it cost nothing: then it is a lead."""
     refs = refs_of(sale) if stored is None else list({*refs_of(sale), *refs_of(sale_of(stored))})
-    is_lead = sale.net_minor <= 0
-    return _News(origin_of_sale(sale), [ref for ref in refs if ref[0] != EMAIL or is_lead], stored is None)
+    is_turned = corrects and stored is not None and (stored.net_minor > 0) != (sale.net_minor > 0)
+    is_lead = sale.net_minor <= 0 or is_turned
+    return _News(origin_of_sale(sale), [ref for ref in refs if ref[0] != EMAIL or is_lead], stored is None or is_turned)
 
 
 def _later(
     context: Context,
+    news: list[_News],
     sales: Sequence[Sale],
     started: Sequence[SubscriptionStarted],
-    stored: Mapping[SaleKey, SaleRow],
     bindings: _Bindings,
 ) -> dict[SaleKey, SaleRow]:
     """Stored sales at or after the time of the news whose decision the news may change.
 
     In the order of time there are none. Else what they may change in turn is followed too, until nothing new is found.
     """
-    news = [_news_of(sale, stored.get(key_of(sale))) for sale in sales]
-    news += [_News(origin_of_subscription(fact), refs_of(fact)) for fact in started]
+    news = news + [_News(origin_of_subscription(fact), refs_of(fact)) for fact in started]
     found: dict[SaleKey, SaleRow] = {}
     seen: dict[Ref, datetime] = {}
     while new := _reached(context, news, seen, bindings):

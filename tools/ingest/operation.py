@@ -54,16 +54,21 @@ def _ingest(context: Context, request: IngestInput) -> IngestOutput:
     return IngestOutput(events=len(waiting))
 
 
-def apply_facts(context: Context, facts: Sequence[Fact]) -> None:
+def apply_facts(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> None:
     """Bring the books to what these facts say, in the caller's transaction. A fact that is known changes nothing."""
-    known, writes = decide_facts(context, facts)
+    known, writes = decide_facts(context, facts, corrects=corrects)
     writes.flush(context, known.stored_bindings)
 
 
-def decide_facts(context: Context, facts: Sequence[Fact]) -> tuple[Known, Writes]:
-    """What `apply_facts` would write. Of sales, reversals and subscriptions nothing is written before the flush."""
-    known, writes = load(context, facts), Writes()
-    for step in sorted((*facts, *known.later), key=_order):
+def decide_facts(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> tuple[Known, Writes]:
+    """What `apply_facts` would write. Of sales, reversals and subscriptions nothing is written before the flush.
+
+    Args:
+        corrects: whether the amounts of sales are what Stripe says now, and go before those that are recorded. An event
+            may be old, so by itself it corrects nothing.
+    """
+    known, writes = load(context, facts, corrects=corrects), Writes()
+    for step in sorted((*known.facts, *known.later), key=_order):
         if isinstance(step, Recorded):
             credit_again(context, known, writes, step)
         else:

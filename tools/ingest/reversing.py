@@ -37,8 +37,9 @@ def reverse(context: Context, known: Known, writes: Writes, fact: Reversal) -> N
 
 def link_payment(context: Context, known: Known, writes: Writes, payment_id: str, key: SaleKey) -> None:
     """Remember what paid a sale. Refunds of it that came before anybody knew are settled now."""
+    is_new = payment_id not in known.sale_of_payment
     if known.note_payment(payment_id, key):
-        writes.payment(context, payment_id, key)
+        writes.payment(context, payment_id, key, is_new=is_new)
         settle_all(context, known, writes, key)
 
 

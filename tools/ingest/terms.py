@@ -11,6 +11,8 @@ from rekomi_mcp.tools.ingest.known import Known, Recorded
 from rekomi_mcp.tools.rates import rate_of
 
 CREDITED, FREE, SELF_PURCHASE = "credited", "free", "self_purchase"
+DUPLICATE = "duplicate"
+"""The sale is told by an invoice as well, and earns there."""
 
 
 class Terms(BaseModel):
@@ -38,6 +40,8 @@ def outcome_of(known: Known, sale: Sale, decision: Decision, before: Recorded) -
     refusal = renewals.refusal(terms.invoice_index) if sale.subscription_id else None
     if refusal is not None:
         return refusal, terms
+    if before.double_of is not None:
+        return DUPLICATE, terms
     bought_it_himself = is_same_person(sale.customer_email, known.affiliates[winner.affiliate_id].email)
     if bought_it_himself and not program.allow_self_purchases:
         return SELF_PURCHASE, terms

@@ -31,7 +31,9 @@ class Writes:
     sales: list[RowValues] = field(default_factory=_rows)
     redecided: dict[str, RowValues] = field(default_factory=_by_id)
     sale_codes: list[RowValues] = field(default_factory=_rows)
-    payments: list[RowValues] = field(default_factory=_rows)
+    payments: dict[str, RowValues] = field(default_factory=_by_id)
+    moved_payments: dict[str, RowValues] = field(default_factory=_by_id)
+    """Stored ones that are an invoice's after all."""
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
     leads: dict[str, RowValues] = field(default_factory=_by_id)
@@ -57,6 +59,9 @@ class Writes:
             "customer_id": sale.customer_id,
             "customer_email": sale.customer_email,
             "email_key": sale.customer_email and sale.customer_email.lower(),
+            "currency": sale.currency,
+            "net_minor": sale.net_minor,
+            "gross_minor": sale.gross_minor,
         }
         if recorded.row is not None:
             recorded.row.update(decided)
@@ -71,9 +76,6 @@ class Writes:
             "source": sale.source.value,
             "source_id": sale.source_id,
             "event_id": sale.event_id,
-            "currency": sale.currency,
-            "net_minor": sale.net_minor,
-            "gross_minor": sale.gross_minor,
             "subscription_id": sale.subscription_id,
             "occurred_at": sale.occurred_at,
             "recorded_at": context.now,
@@ -85,15 +87,16 @@ class Writes:
             {"organization_id": context.organization_id, "promotion_code_id": promotion_code_id, "sale_id": sale_id}
         )
 
-    def payment(self, context: Context, payment_id: str, key: SaleKey) -> None:
-        self.payments.append(
-            {
+    def payment(self, context: Context, payment_id: str, key: SaleKey, *, is_new: bool) -> None:
+        owner: RowValues = {"source": key[0], "source_id": key[1]}
+        if is_new or payment_id in self.payments:
+            self.payments[payment_id] = {
                 "organization_id": context.organization_id,
                 "payment_id": payment_id,
-                "source": key[0],
-                "source_id": key[1],
+                **owner,
             }
-        )
+        else:
+            self.moved_payments[payment_id] = {"old_payment_id": payment_id, **_new(owner)}
 
     def lead(self, context: Context, lead: Lead, sale: Sale, *, is_new: bool) -> None:
         """A signup by a sale that cost nothing; one that is not new has its row already."""
@@ -220,7 +223,8 @@ class Writes:
         sales.add(session, tables.SaleRow, self.sales)
         sales.redecide(session, list(self.redecided.values()))
         add_missing(session, tables.SaleCodeRow, self.sale_codes)
-        add_missing(session, tables.SalePaymentRow, self.payments)
+        add_missing(session, tables.SalePaymentRow, list(self.payments.values()))
+        sales.move_payments(session, context.organization_id, list(self.moved_payments.values()))
         add_missing(
             session, tables.BindingRow, [row for ref, row in self.bindings.items() if ref not in stored_bindings]
         )

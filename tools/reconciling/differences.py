@@ -19,7 +19,7 @@ from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest import decide_facts
 from rekomi_mcp.tools.ingest.known import DENIED, Known, Recorded, SaleKey, key_of
 from rekomi_mcp.tools.ingest.loading import reversal_of
-from rekomi_mcp.tools.ingest.terms import CREDITED
+from rekomi_mcp.tools.ingest.terms import CREDITED, DUPLICATE
 from rekomi_mcp.tools.ingest.writes import Writes
 from rekomi_mcp.tools.reconciling.stripe_walk import Walk
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MISSING, NOT_CREDITED, ORPHAN_CODE = "missing", "not_credited", "orphan_code"
 WRONG_AMOUNT, DOUBLED, NOT_IN_STRIPE = "wrong_amount", "doubled", "not_in_stripe"
+AMOUNT = "amount"
+"""What is wrong with a sale of another amount; of money that went back it is what became of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Difference:
     """Of the sale, as it would be decided now."""
     times: int = 1
     text: str | None = None
-    """What customers type, of a code; what is different, of an amount."""
+    """What customers type, of a code; what the books have, of an amount."""
     mended: bool = False
     """Whether a repair puts it right."""
 
@@ -102,11 +104,12 @@ def compare(context: Context, found: Walk) -> Comparison:
     """Every difference between what was read and what is recorded. It writes nothing."""
     books = _decide(context, found)
     sales = {key_of(sale): sale for sale in found.sales}
-    differences = [each for key in books.known.recorded if (each := _of_sale(books, key)) is not None]
-    differences += [each for sale in sales.values() for each in _of_amounts(books, sale)]
-    decided = {each.stripe_id for each in differences if each.kind in (MISSING, NOT_CREDITED)}
+    wrong = {key: row for key, sale in sales.items() if (row := _with_other_amounts(books, sale)) is not None}
+    differences = [_of_amounts(books, sales[key], row) for key, row in wrong.items()]
+    others = books.known.recorded.keys() - wrong.keys()
+    differences += [each for key in others if (each := _of_sale(books, key)) is not None]
+    decided = {each.stripe_id for each in differences}
     differences += _of_reversals(context, books, found.reversals, decided)
-    differences += _doubled(context, books, sales.values())
     differences += _orphans(books, found)
     differences += _gone(context, found)
     differences.sort(key=lambda each: (each.at, each.kind, each.stripe_id), reverse=True)
@@ -127,7 +130,7 @@ def fingerprint(context: Context, comparison: Comparison) -> str:
 
 def _decide(context: Context, found: Walk) -> _Books:
     """Have the engine decide; its notes are for nobody."""
-    known, writes = decide_facts(replace(context, changes=[]), found.facts)
+    known, writes = decide_facts(replace(context, changes=[]), found.facts, corrects=True)
     rows = storage.sales.by_keys(context.session, context.organization_id, known.recorded)
     conversions = storage.sales.conversions_of(context.session, (row.id for row in rows.values()))
     return _Books(known, writes, rows, conversions)
@@ -146,13 +149,14 @@ def _of_sale(books: _Books, key: SaleKey) -> Difference | None:
             return None
         kind = MISSING
     elif recorded.revision != row.revision and (recorded.outcome, _holder(recorded)) != _held(books, row):
-        kind = NOT_CREDITED
+        kind = DOUBLED if recorded.outcome == DUPLICATE else NOT_CREDITED
     else:
         return None
     claimed = winner or next(iter(_claims(recorded)), None)
     return Difference(
         kind=kind,
         stripe_id=key[1],
+        sale_id=recorded.double_of if kind == DOUBLED else None,
         at=recorded.sale.occurred_at,
         amount_minor=recorded.sale.net_minor,
         currency=recorded.sale.currency,
@@ -174,23 +178,28 @@ def _held(books: _Books, row: SaleRow) -> tuple[str, str | None]:
     return row.outcome, conversion.affiliate_id if conversion is not None and row.outcome == CREDITED else None
 
 
-def _of_amounts(books: _Books, sale: Sale) -> Iterable[Difference]:
+def _with_other_amounts(books: _Books, sale: Sale) -> SaleRow | None:
+    """The recorded sale, when Stripe says other amounts of it."""
     row = books.rows.get(key_of(sale))
-    if row is None:
-        return
-    here = (row.currency, row.net_minor, row.gross_minor)
-    if here != (sale.currency, sale.net_minor, sale.gross_minor):
-        conversion = books.conversions.get(row.id)
-        yield Difference(
-            kind=WRONG_AMOUNT,
-            stripe_id=sale.source_id,
-            at=row.occurred_at,
-            amount_minor=sale.net_minor,
-            currency=sale.currency,
-            affiliate_id=conversion.affiliate_id if conversion is not None else None,
-            outcome="amount",
-            text=f"{row.currency} {row.net_minor} {row.gross_minor}",
-        )
+    return row if row is not None and (row.currency, row.net_minor, row.gross_minor) != sale.amounts else None
+
+
+def _of_amounts(books: _Books, sale: Sale, row: SaleRow) -> Difference:
+    recorded = books.known.recorded[key_of(sale)]
+    earning = recorded.earning
+    return Difference(
+        kind=WRONG_AMOUNT,
+        stripe_id=sale.source_id,
+        at=row.occurred_at,
+        amount_minor=sale.net_minor,
+        currency=sale.currency,
+        affiliate_id=earning.affiliate_id if earning is not None else None,
+        earns_minor=books.gained(key_of(sale)),
+        earns_currency=earning.commission_currency if earning is not None else None,
+        outcome=AMOUNT,
+        text=f"{row.currency} {row.net_minor} {row.gross_minor}",
+        mended=True,
+    )
 
 
 def _of_reversals(
@@ -223,26 +232,6 @@ def _of_reversals(
             outcome=f"{reversal.kind.value}_{reversal.status.value}",
             mended=True,
         )
-
-
-def _doubled(context: Context, books: _Books, sales: Iterable[Sale]) -> Iterable[Difference]:
-    """A payment of a recorded sale that the books have under another sale as well."""
-    paid = {payment: sale for sale in sales if key_of(sale) in books.rows for payment in sale.payment_ids}
-    kept = storage.sales.sales_of_payments(context.session, context.organization_id, paid)
-    other = {payment: key for payment, key in kept.items() if key != key_of(paid[payment])}
-    there = storage.sales.by_keys(context.session, context.organization_id, other.values())
-    for payment, key in other.items():
-        if key in there:
-            sale = paid[payment]
-            yield Difference(
-                kind=DOUBLED,
-                stripe_id=payment,
-                sale_id=sale.source_id,
-                at=sale.occurred_at,
-                amount_minor=sale.net_minor,
-                currency=sale.currency,
-                text=key[1],
-            )
 
 
 def _orphans(books: _Books, found: Walk) -> Iterable[Difference]:

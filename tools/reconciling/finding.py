@@ -91,8 +91,8 @@ FIND_MISSED_SALES = Operation(
     name="find_missed_sales",
     title="Find missed sales",
     summary="Compare Stripe with the books over some time: sales, refunds and codes that are missing here or differ.",
-    usage="Use it after an outage, or when somebody misses commission; repair_missed_sales puts right what it finds. For "
-    "one sale use explain_attribution, for the server's own state tracking_health.",
+    usage="Use it after an outage, or when commission is missed; then repair_missed_sales. For one sale use "
+    "explain_attribution.",
     toolset="tracking",
     input=FindInput,
     output=MissedSales,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from pydantic import Field
+
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Scope
+from rekomi_mcp.domain.paging import decode_id, encode_id
 from rekomi_mcp.gateways.stripe_codes import FoundCode
 from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Route
 from rekomi_mcp.tools import lookups
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
 
 MOST_FAILED = 20
 MOST_CODES = 50
+"""Shown of those that differ; the total is of all that were compared."""
+_LIST = "health_codes"
 
 
 class HealthInput(Input):
-    """Nothing."""
+    cursor: str | None = Field(default=None, max_length=500, description="nextCursor, for more codes.")
 
 
 def _account(context: Context) -> str:
@@ -32,7 +37,11 @@ def _account(context: Context) -> str:
 
 def _ask(context: Context, request: HealthInput) -> HealthQuestion:
     coupons = storage.campaign_coupons.live_in_stripe(context.session, context.organization_id, MOST_COUPONS)
-    return HealthQuestion(account=_account(context), coupon_ids=tuple(stripe_id for _, _, stripe_id in coupons))
+    return HealthQuestion(
+        account=_account(context),
+        coupon_ids=tuple(stripe_id for _, _, stripe_id in coupons),
+        after=decode_id(_LIST, request.cursor) if request.cursor is not None else None,
+    )
 
 
 def _answer(context: Context, request: HealthInput, stripe: StripeState) -> Health:
@@ -42,6 +51,7 @@ def _answer(context: Context, request: HealthInput, stripe: StripeState) -> Heal
     calls = storage.outbound.unfinished(session, context.organization_id)
     read_until = storage.inbox.read_until(session, account)
     coupons = storage.campaign_coupons.live_in_stripe(session, context.organization_id, MOST_COUPONS)
+    differing = _differing(context, stripe.codes)
     found = Health(
         healthy=True,
         next_steps=[],
@@ -57,7 +67,9 @@ def _answer(context: Context, request: HealthInput, stripe: StripeState) -> Heal
         oldest_waiting_seconds=_seconds(context, oldest) if oldest is not None else None,
         failed_events_total=failed,
         failed_events=[_failed(context, row) for row in newest_failed],
-        code_differences=_differing(context, stripe.codes),
+        code_differences=differing[:MOST_CODES],
+        codes_compared=len(stripe.codes),
+        next_cursor=encode_id(_LIST, stripe.after) if stripe.after is not None else None,
         deleted_coupons=[
             DeletedCoupon(coupon_id=row_id, name=name)
             for row_id, name, stripe_id in coupons
@@ -67,7 +79,7 @@ def _answer(context: Context, request: HealthInput, stripe: StripeState) -> Heal
         failing_calls=calls.failing,
         last_call_error=calls.last_error,
     )
-    problems, hints = next_steps(found, stripe.has_more_codes)
+    problems, hints = next_steps(found, len(differing))
     return found.model_copy(update={"healthy": not problems, "next_steps": [*problems, *hints]})
 
 
@@ -108,7 +120,7 @@ def _differing(context: Context, found: list[FoundCode]) -> list[CodeDifference]
         )
         for each in found
         if (row := rows.get(each.id)) is not None and _differs(row.status, each, context.now)
-    ][:MOST_CODES]
+    ]
 
 
 def _differs(status: str, found: FoundCode, now: datetime) -> bool:
@@ -124,8 +136,8 @@ def _differs(status: str, found: FoundCode, now: datetime) -> bool:
 TRACKING_HEALTH = Operation(
     name="tracking_health",
     title="Tracking health",
-    summary="Show whether Stripe's events arrive and are worked off, whether codes agree with Stripe, and what to do.",
-    usage="Use it first when sales do not show up; find_missed_sales compares the sales themselves.",
+    summary="Show whether Stripe's events arrive and are worked off, whether codes agree, and what to do.",
+    usage="Use it when sales do not show up, before find_missed_sales.",
     toolset="tracking",
     input=HealthInput,
     output=Health,

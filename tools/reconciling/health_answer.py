@@ -55,7 +55,9 @@ class Health(Output):
     oldest_waiting_seconds: int | None = None
     failed_events_total: int
     failed_events: list[FailedEvent] = Field(description="Given up on, newest first, at most 20.")
-    code_differences: list[CodeDifference] = Field(description="Codes that are on in one place and off in the other.")
+    code_differences: list[CodeDifference] = Field(description="Codes on in one place, off in the other.")
+    codes_compared: int
+    next_cursor: str | None = Field(default=None, description="Set while there are more codes.")
     deleted_coupons: list[DeletedCoupon] = Field(description="Active campaign coupons that Stripe does not have.")
     pending_calls: int = Field(description="Writes to Stripe that were decided here and are not made yet.")
     failing_calls: int

@@ -16,9 +16,9 @@ _LATE = 900
 """An event that waits for longer is stuck: the first attempts follow each other within minutes."""
 
 
-def next_steps(found: Health, more_codes: bool) -> tuple[list[str], list[str]]:
-    """What has to be done, and what is merely good to know."""
-    return list(_problems(found)), list(_hints(found, more_codes))
+def next_steps(found: Health, differing: int) -> tuple[list[str], list[str]]:
+    """What has to be done, and what is merely good to know; `differing` codes there are, though not all are listed."""
+    return list(_problems(found)), list(_hints(found, differing))
 
 
 def _problems(found: Health) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _on_code(code: str, code_id: str, here: str) -> str:
     )
 
 
-def _hints(found: Health, more_codes: bool) -> Iterator[str]:
+def _hints(found: Health, differing: int) -> Iterator[str]:
     if found.stripe_reachable is None:
         return
     if found.pending_calls > found.failing_calls:
@@ -97,8 +97,13 @@ def _hints(found: Health, more_codes: bool) -> Iterator[str]:
             f"Events are polled every {found.poll_seconds:g} seconds. For news at once set up a webhook endpoint and "
             "REKOMI_STRIPE_WEBHOOK_SECRET."
         )
-    if more_codes:
-        yield "Only the 500 newest promotion codes were compared with Stripe."
+    if differing > len(found.code_differences):
+        yield f"{differing} of the codes compared differ; the first {len(found.code_differences)} are listed."
+    if found.next_cursor is not None:
+        yield (
+            f"{_number(found.codes_compared, 'promotion code')} of Stripe compared, and there are more: call "
+            "tracking_health again with cursor = nextCursor to compare those before."
+        )
 
 
 def _number(number: int, thing: str) -> str:

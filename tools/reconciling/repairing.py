@@ -26,7 +26,7 @@ class RepairInput(Input):
     since: Moment | None = Field(default=None, description="As for find_missed_sales.")
     until: Moment | None = Field(default=None, description="As for find_missed_sales.")
     token: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        default=None, alias="confirm", description="The token of the plan; left out, only the plan is answered."
+        default=None, alias="confirm", description="The plan's token; without it only the plan is answered."
     )
 
 
@@ -51,6 +51,7 @@ class RepairNote(BaseModel):
     missing: int
     notCredited: int
     wrongAmount: int
+    doubled: int
     effects: list[str]
 
 
@@ -76,7 +77,7 @@ def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
             plan=plan.model_dump(mode="json"),
         )
     answer = _present(context, question, found, comparison, f"{_what(comparison)} put right.", repaired=True)
-    apply_facts(context, found.facts)
+    apply_facts(context, found.facts, corrects=True)
     context.changed("tracking", None, after=_note(question, found, answer))
     return answer
 
@@ -127,6 +128,7 @@ def _note(question: WindowQuestion, found: Walk, done: Repair) -> RepairNote:
         missing=done.counts.missing,
         notCredited=done.counts.not_credited,
         wrongAmount=done.counts.wrong_amount,
+        doubled=done.counts.doubled,
         effects=[f"{each.affiliate_id} {each.commission}" for each in done.effects],
     )
 
@@ -134,9 +136,8 @@ def _note(question: WindowQuestion, found: Walk, done: Repair) -> RepairNote:
 REPAIR_MISSED_SALES = Operation(
     name="repair_missed_sales",
     title="Repair missed sales",
-    summary="Record and credit what find_missed_sales finds: first the plan with a token, then, with confirm, that plan.",
-    usage="Show the owner the plan before confirming it. Amounts that differ and codes that are nobody's are left to a "
-    "person.",
+    summary="Put right what find_missed_sales finds: first the plan with a token, then, with confirm, that plan.",
+    usage="Show the owner the plan before confirming it. Codes that are nobody's are left to a person.",
     toolset="tracking",
     input=RepairInput,
     output=Repair,

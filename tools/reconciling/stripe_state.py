@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NO_ACCOUNT = ""
 """The account of an organization that has none."""
 MOST_PAGES = 5
-"""Of a hundred codes, and of a hundred coupons."""
+"""Of a hundred codes, and of a hundred coupons, in one call: a further call goes on with the codes."""
 MOST_COUPONS = 100
 _MOST_LOOKUPS = 20
 
@@ -24,6 +24,8 @@ _MOST_LOOKUPS = 20
 class HealthQuestion(Question):
     coupon_ids: tuple[str, ...]
     """Stripe's ids of the coupons that should be there."""
+    after: str | None
+    """The promotion code to go on after; None to begin with the newest."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,8 @@ class StripeState:
     """Why Stripe could not be asked, in words; None when it answered."""
     codes: list[FoundCode] = field(default_factory=list[FoundCode])
     """Newest first."""
-    has_more_codes: bool = False
+    after: str | None = None
+    """The promotion code to go on after; None when there are no more."""
     gone_coupons: frozenset[str] = frozenset()
 
 
@@ -41,21 +44,22 @@ async def look(stripe: StripeAccount, question: HealthQuestion) -> StripeState:
     if question.account == NO_ACCOUNT:
         return StripeState()
     try:
-        codes, has_more = await _codes(stripe)
-        return StripeState(None, codes, has_more, await _gone(stripe, question.coupon_ids))
+        codes, after = await _codes(stripe, question.after)
+        return StripeState(None, codes, after, await _gone(stripe, question.coupon_ids))
     except Refusal as refusal:
         return StripeState(refusal.message)
 
 
-async def _codes(stripe: StripeAccount) -> tuple[list[FoundCode], bool]:
-    read, has_more = list[FoundCode](), True
+async def _codes(stripe: StripeAccount, after: str | None) -> tuple[list[FoundCode], str | None]:
+    """As many codes as one call reads, and after which one to go on."""
+    read: list[FoundCode] = []
     for _ in range(MOST_PAGES):
-        after = read[-1].id if read else None
         page, has_more = await stripe.promotion_codes(text=None, active_only=False, after=after)
         read += [found_code(each) for each in page]
         if not has_more or not page:
-            break
-    return read, has_more
+            return read, None
+        after = read[-1].id
+    return read, after
 
 
 async def _gone(stripe: StripeAccount, wanted: tuple[str, ...]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from rekomi_mcp.operation import DETAIL, Context, Output
 from rekomi_mcp.tools.attribution import why_nobody
 from rekomi_mcp.tools.ingest.terms import CREDITED
 from rekomi_mcp.tools.reconciling.differences import (
+    AMOUNT,
     MISSING,
     NOT_CREDITED,
     ORPHAN_CODE,
@@ -142,17 +143,14 @@ def _advice(each: Difference) -> str:
                 "Nobody here has this promotion code. If it is an affiliate's, give it to them with "
                 "adopt_promotion_code; repair_missed_sales then credits these sales."
             )
-        case "wrong_amount" if each.outcome == "amount":
-            return (
-                f"The books have {each.text} (net and gross in minor units), and Stripe another amount. A repair "
-                "leaves it alone: compare the two with explain_attribution."
-            )
+        case "wrong_amount" if each.outcome == AMOUNT:
+            return f"The books have {each.text} (net and gross in minor units), and Stripe another amount. {_REPAIR}"
         case "wrong_amount":
             return f"{_BACK[each.outcome]}. {_REPAIR}"
         case "doubled":
             return (
-                f"This payment is also kept under {each.text}. Nobody may earn on it twice: compare both sales with "
-                "explain_attribution."
+                f"This checkout and the invoice {each.sale_id} are one sale, and it was credited for both. {_REPAIR} The "
+                "invoice keeps its commission."
             )
         case _:
             return (

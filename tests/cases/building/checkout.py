@@ -131,6 +131,31 @@ def buy_with_invoice(world: World, purchase: Purchase, customer: JsonObject) -> 
     return session, invoice
 
 
+def write_invoice(world: World, session: JsonObject, purchase: Purchase, customer: JsonObject) -> JsonObject:
+    """The invoice that Checkout writes for a purchase when it has told of that already."""
+    once = price(world, purchase.amount, purchase.currency, monthly=False)
+    discounts = [each for each in world.all("discount") if each["checkout_session"] == session["id"]]
+    invoice = invoices.issue(world, Bill(customer, [Line(once, purchase.amount)], "manual", discounts, purchase.tax))
+    for discount in discounts:
+        discount["invoice"] = invoice["id"]
+    session["invoice"] = invoice["id"]
+    session["invoice_creation"] = _invoice_creation(enabled=True)
+    return _pay_as_before(world, session, invoice)
+
+
+def write_invoice_by_hand(world: World, session: JsonObject, customer: JsonObject) -> JsonObject:
+    """An invoice over what was paid, which the merchant writes and attaches the payment to; the checkout knows nothing."""
+    once = price(world, session["amount_total"], session["currency"], monthly=False)
+    invoice = invoices.issue(world, Bill(customer, [Line(once, session["amount_total"])], "manual"))
+    return _pay_as_before(world, session, invoice)
+
+
+def _pay_as_before(world: World, session: JsonObject, invoice: JsonObject) -> JsonObject:
+    invoices.attach(world, invoice, world.get("payment_intent", session["payment_intent"]))
+    world.tell("invoice.paid", invoice)
+    return invoice
+
+
 def subscribe(
     world: World, customer: JsonObject, plan: Plan, *, click: str | None = None, metadata: dict[str, str] | None = None
 ) -> Subscribed:

@@ -95,19 +95,34 @@ def mark_paid(world: World, invoice: JsonObject, *, in_parts: Sequence[int] = ()
             world, part, invoice["currency"], customer=invoice["customer"], email=invoice["customer_email"]
         )
         intent["description"] = f"Payment for Invoice {invoice['number']}"
-        world.add(
-            "invoice_payment",
-            "inpay_1",
-            amount_paid=part,
-            amount_requested=part,
-            currency=invoice["currency"],
-            invoice=invoice["id"],
-            is_default=position == 0,
-            payment={"payment_intent": intent["id"], "type": "payment_intent"},
-            status_transitions={"canceled_at": None, "paid_at": world.now},
-        )
+        _pay_with(world, invoice, intent, is_default=position == 0)
+    _close(world, invoice)
+
+
+def _pay_with(world: World, invoice: JsonObject, intent: JsonObject, *, is_default: bool) -> None:
+    world.add(
+        "invoice_payment",
+        "inpay_1",
+        amount_paid=intent["amount"],
+        amount_requested=intent["amount"],
+        currency=invoice["currency"],
+        invoice=invoice["id"],
+        is_default=is_default,
+        payment={"payment_intent": intent["id"], "type": "payment_intent"},
+        status_transitions={"canceled_at": None, "paid_at": world.now},
+    )
+
+
+def _close(world: World, invoice: JsonObject) -> None:
     invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0)
     invoice["status_transitions"] = {**invoice["status_transitions"], "paid_at": world.now}
+
+
+def attach(world: World, invoice: JsonObject, intent: JsonObject) -> None:
+    """Pay it with a payment that was made before."""
+    assert intent["amount_received"] == invoice["amount_due"], "the payment is the whole"
+    _pay_with(world, invoice, intent, is_default=True)
+    _close(world, invoice)
 
 
 def fail_payment(world: World, invoice: JsonObject) -> JsonObject:

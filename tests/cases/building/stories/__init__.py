@@ -9,6 +9,7 @@ from tests.cases.building.stories import (
     customers,
     deliveries,
     discounts,
+    doubles,
     money,
     people,
     renewals,
@@ -18,7 +19,21 @@ from tests.cases.building.stories import (
 )
 from tests.cases.building.story import Tell
 
-_SUBJECTS = (sales, renewals, customers, discounts, money, reversals, credits, deliveries, codes, rules, clicks, people)
+_SUBJECTS = (
+    sales,
+    renewals,
+    customers,
+    discounts,
+    money,
+    reversals,
+    credits,
+    deliveries,
+    codes,
+    rules,
+    clicks,
+    people,
+    doubles,
+)
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
 
