@@ -11,7 +11,7 @@ import anyio
 
 from tests.benchmarks import explain, ingest, kinds, memory, payouts, start, tool_calls, webhook
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.stores import Filled, Makers, makers
+from tests.benchmarks.stores import FEW, Filled, Makers, makers
 
 
 @dataclass
@@ -38,7 +38,8 @@ def _tools(bench: Bench) -> list[Figure]:
 
 
 def _ingest(bench: Bench) -> list[Figure]:
-    return anyio.run(ingest.measure, bench.makers.few(), bench.many)
+    # As many affiliates in both: what is asked is what the number of sales costs.
+    return anyio.run(ingest.measure, bench.makers.make(FEW, bench.affiliates), bench.many)
 
 
 def _payouts(bench: Bench) -> list[Figure]:
