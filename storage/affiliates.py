@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.storage.pages import Page, Window, newest_first
@@ -23,6 +26,30 @@ class AffiliateFilter:
 def get(session: Session, organization_id: str, affiliate_id: str) -> AffiliateRow | None:
     row = session.get(AffiliateRow, affiliate_id)
     return row if row is not None and row.organization_id == organization_id else None
+
+
+class AffiliateTerms(NamedTuple):
+    """What a decision on a sale reads of an affiliate: a batch of sales reads many."""
+
+    id: str
+    program_id: str
+    email: str
+    status: str
+    commission_type: str | None
+    commission_value: int | None
+    commission_currency: str | None
+    created_at: datetime
+
+
+def terms(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, AffiliateTerms]:
+    """The terms of affiliates, by id."""
+    columns = [getattr(AffiliateRow, name) for name in AffiliateTerms._fields]
+    query = select_columns(*columns).where(col(AffiliateRow.organization_id) == organization_id)
+    found: dict[str, AffiliateTerms] = {}
+    for wanted in parts(ids):
+        rows = session.connection().execute(query.where(col(AffiliateRow.id).in_(wanted)))
+        found |= {row.id: AffiliateTerms(*row) for row in rows}
+    return found
 
 
 def by_ids(session: Session, organization_id: str, ids: Iterable[str]) -> dict[str, AffiliateRow]:

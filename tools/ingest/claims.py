@@ -69,7 +69,7 @@ def _named(known: Known, referral: Referral, at: datetime, decided_for: str | No
             code.program_id,
             code.code,
             code_id=code.id,
-            overrides_clicks=known.coupon(code.campaign_coupon_id, at).overrides_click_attribution,
+            overrides_clicks=known.overrides_clicks(code.campaign_coupon_id, at),
             obstacle=_obstacle(known, code.affiliate_id, code.program_id, at, decided_for),
         )
 
@@ -87,7 +87,7 @@ def _codes(
                 promotion_code_id,
                 code_id=row.id,
                 position=position,
-                overrides_clicks=known.coupon(row.campaign_coupon_id, at).overrides_click_attribution,
+                overrides_clicks=known.overrides_clicks(row.campaign_coupon_id, at),
                 obstacle=_ended(known, row, at) or _obstacle(known, row.affiliate_id, row.program_id, at, decided_for),
             )
 

@@ -6,22 +6,21 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleSource, SubscriptionStarted, second_of
 
 if TYPE_CHECKING:
+    from rekomi_mcp.storage.affiliates import AffiliateTerms
     from rekomi_mcp.storage.clicks import Click
     from rekomi_mcp.storage.organizations import OrganizationView
     from rekomi_mcp.storage.tables import (
         AffiliateCodeRow,
         AffiliateLinkRow,
-        AffiliateRow,
         CampaignCouponRow,
         ProgramRow,
     )
 
-Subject = TypeVar("Subject", "ProgramRow", "AffiliateRow", "CampaignCouponRow")
 SaleKey = tuple[str, str]
 """A sale's source and source id."""
 Ref = tuple[str, str]
@@ -140,7 +139,7 @@ class Known:
     clicks_of_visitor: dict[str, list[Click]]
     links: dict[str, AffiliateLinkRow]
     """By every slug they have or had."""
-    affiliates: dict[str, AffiliateRow]
+    affiliates: dict[str, AffiliateTerms]
     programs: dict[str, ProgramRow]
     past_terms: dict[str, list[tuple[datetime, dict[str, Any]]]]
     """What was in force before, of those that changed: until when, and the values by column, oldest first."""
@@ -162,22 +161,29 @@ class Known:
         """How many payments of the subscription were made before this time."""
         return bisect_left(self.paid_times.get(subscription_id, []), at)
 
+    def affiliate(self, affiliate_id: str, at: datetime) -> AffiliateTerms:
+        """The affiliate with the terms that were in force then; so the next two."""
+        row = self.affiliates[affiliate_id]
+        past = self._past_terms(row.id, row.created_at, at)
+        return row if past is None else row._replace(**past)
+
     def program(self, program_id: str, at: datetime) -> ProgramRow:
-        return self._as_of(self.programs[program_id], at)
+        row = self.programs[program_id]
+        past = self._past_terms(row.id, row.created_at, at)
+        return row if past is None else type(row)(**{**row.model_dump(), **past})
 
-    def affiliate(self, affiliate_id: str, at: datetime) -> AffiliateRow:
-        return self._as_of(self.affiliates[affiliate_id], at)
+    def overrides_clicks(self, coupon_id: str, at: datetime) -> bool:
+        """Whether the coupon's codes went before clicks."""
+        row = self.coupons[coupon_id]
+        past = self._past_terms(row.id, row.created_at, at)
+        return row.overrides_click_attribution if past is None else past["overrides_click_attribution"]
 
-    def coupon(self, coupon_id: str, at: datetime) -> CampaignCouponRow:
-        return self._as_of(self.coupons[coupon_id], at)
-
-    def _as_of(self, row: Subject, at: datetime) -> Subject:
-        """The row with the terms that were in force then. For what was sold before it existed, its terms of now count."""
-        past = self.past_terms.get(row.id) if self.past_terms else None
-        terms = next((terms for until, terms in past if at < until), None) if past else None
-        if terms is None or at < second_of(row.created_at):
-            return row
-        return type(row)(**{**row.model_dump(), **terms})
+    def _past_terms(self, subject_id: str, created_at: datetime, at: datetime) -> dict[str, Any] | None:
+        """What was in force then, if not what is now. For what was sold before the subject existed that counts."""
+        past = self.past_terms.get(subject_id) if self.past_terms else None
+        if past is None or at < second_of(created_at):
+            return None
+        return next((terms for until, terms in past if at < until), None)
 
     def note_paid(self, subscription_id: str, at: datetime) -> None:
         insort(self.paid_times.setdefault(subscription_id, []), at)
@@ -244,6 +250,8 @@ class Known:
         return next((self.sale_of_payment[p] for p in reversal.payment_ids if p in self.sale_of_payment), None)
 
     def reversals_of(self, key: SaleKey) -> list[Reversal]:
+        if not self.reversals:
+            return []
         payments = (("payment", p) for p in self.payments_of_sale.get(key, ()))
         ids = {i for ref in (key, *payments) for i in self._reversals_of.get(ref, ())}
         return [self.reversals[i] for i in sorted(ids)]

@@ -241,7 +241,7 @@ def _claims(
     affiliate_ids |= {lead.affiliate_id for of_email in leads.values() for lead in of_email}
     affiliate_ids |= {click.affiliate_id for of_visitor in visits.of_visitor.values() for click in of_visitor}
     affiliate_ids |= {r.affiliate_id for r in referrals if r.affiliate_id}
-    affiliates = storage.affiliates.by_ids(session, organization_id, affiliate_ids)
+    affiliates = storage.affiliates.terms(session, organization_id, affiliate_ids)
     program_ids = {row.program_id for row in affiliates.values()}
     organization = storage.organizations.get(session, organization_id)
     assert organization is not None
