@@ -68,6 +68,7 @@ class CodeView(NamedTuple):
     created_at: datetime
     deactivated_at: datetime | None
     affiliate_name: str
+    affiliate_status: str
     overrides_clicks: bool
 
 
@@ -147,6 +148,7 @@ _CODES: Query = (
         col(AffiliateCodeRow.created_at),
         col(AffiliateCodeRow.deactivated_at),
         _NAME,
+        col(AffiliateRow.status),
         col(CampaignCouponRow.overrides_click_attribution),
     )
     .join(AffiliateRow, col(AffiliateRow.id) == AffiliateCodeRow.affiliate_id)

@@ -47,6 +47,9 @@ async def test_a_code_tells_whose_it_is_and_explains_its_newest_sale(shop: Shop)
     sold = await shop.sell(code="SARAH20")
     told = await shop.do("explain_attribution", code="SARAH20")
     assert (told["sourceId"], told["outcome"]) == (sold["session"], "credited")
+    await shop.do("update_affiliate", affiliateId=deal.affiliate, status="Paused")
+    paused = await shop.do("explain_attribution", code="SARAH20")
+    assert "is live. They are Paused, so new sales with it earn them nothing." in paused["explanation"]
     await shop.do("deactivate_affiliate_code", codeId=deal.code)
     ended = await shop.do("explain_attribution", code="SARAH20")
     assert "is dead, which ended on" in ended["explanation"]

@@ -64,7 +64,9 @@ def _about(code: CodeView) -> str:
     until = f", which ended on {code.deactivated_at:%Y-%m-%d}" if ended else ""
     state = {"Active": "is live", "Pending": "is being made in Stripe", "Inactive": "is dead"}[code.status]
     clicks = "" if code.overrides_clicks else " It stands behind clicks on other affiliates' links."
-    return f"The code {code.code} of {code.affiliate_name} {state}{until}.{clicks}"
+    earns = code.affiliate_status == "Approved"
+    nothing = "" if earns else f" They are {code.affiliate_status}, so new sales with it earn them nothing."
+    return f"The code {code.code} of {code.affiliate_name} {state}{until}.{nothing}{clicks}"
 
 
 def _how_many(sales: Sequence[SaleView]) -> str:
