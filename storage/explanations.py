@@ -18,6 +18,7 @@ from rekomi_mcp.storage.tables import (
     ConversionRow,
     LeadRow,
     SaleCodeRow,
+    SalePaymentRow,
     SaleRow,
 )
 
@@ -110,6 +111,16 @@ _BY_SOURCE_ID = _SALES.where(
     col(SaleRow.source).in_([literal(source) for source in ("invoice", "checkout_session", "server")]),
     col(SaleRow.source_id) == _WANTED,
 )
+_BY_PAYMENT = _SALES.join(
+    SalePaymentRow,
+    (col(SalePaymentRow.organization_id) == SaleRow.organization_id)
+    & (col(SalePaymentRow.source) == SaleRow.source)
+    & (col(SalePaymentRow.source_id) == SaleRow.source_id),
+).where(
+    col(SaleRow.organization_id) == _OWNER,
+    col(SalePaymentRow.organization_id) == _OWNER,
+    col(SalePaymentRow.payment_id) == _WANTED,
+)
 _OF_EMAIL = _NEWEST.where(col(SaleRow.organization_id) == _OWNER, col(SaleRow.email_key) == _WANTED)
 _CREDITED = (
     select(col(ConversionRow.sale_id))
@@ -162,7 +173,9 @@ def sale_of_conversion(session: Session, organization_id: str, conversion_id: st
 
 
 def sale_by_source_id(session: Session, organization_id: str, source_id: str) -> SaleView | None:
-    return next(_sales(session, _BY_SOURCE_ID, organization_id, source_id), None)
+    """By the id of the sale itself, or of what paid it: a payment, a charge, the checkout of an invoice."""
+    found = next(_sales(session, _BY_SOURCE_ID, organization_id, source_id), None)
+    return found or next(_sales(session, _BY_PAYMENT, organization_id, source_id), None)
 
 
 def sales_of_email(session: Session, organization_id: str, email_key: str) -> list[SaleView]:

@@ -130,10 +130,10 @@ def bindings(
 
 
 def paid_times(session: Session, organization_id: str, subscription_ids: Iterable[str]) -> dict[str, list[Any]]:
-    """When each subscription's invoices that cost money were paid, oldest first."""
+    """When each subscription's invoices that cost money and count were paid, oldest first."""
     query = (
         select(SaleRow.subscription_id, SaleRow.occurred_at)
-        .where(SaleRow.organization_id == organization_id, SaleRow.net_minor > 0)
+        .where(SaleRow.organization_id == organization_id, SaleRow.net_minor > 0, col(SaleRow.is_counted))
         .order_by(col(SaleRow.occurred_at))
     )
     found: dict[str, list[Any]] = {}

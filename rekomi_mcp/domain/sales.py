@@ -52,6 +52,8 @@ class Sale:
     payment_ids: tuple[str, ...] = ()
     """Payment intents and charges that paid it: how a refund finds its sale."""
     referral: Referral | None = None
+    is_counted: bool = True
+    """Whether its subscription's payments are counted with it: an invoice between two of them (an upgrade's) is not."""
     checkout_id: str | None = None
     """The checkout session that an invoice was written for, where that is told."""
 
@@ -164,7 +166,7 @@ class SubscriptionEnded:
 
 @dataclass(frozen=True, slots=True)
 class SaleReference:
-    """A payment that is known to belong to a sale, whether or not the sale has been seen yet."""
+    """A payment, or the checkout, that is known to belong to a sale, whether or not the sale has been seen yet."""
 
     payment_id: str
     source: SaleSource

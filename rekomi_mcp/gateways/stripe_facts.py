@@ -45,6 +45,10 @@ _DISPUTE = {
 """In any other status it is open: the money is in dispute. An inquiry (`warning_…`) has moved none."""
 
 
+_BETWEEN_PAYMENTS = ("subscription_update", "subscription_threshold")
+"""Why an invoice of a subscription was written that renews nothing: an upgrade, or usage over a limit."""
+
+
 def at(unix: int) -> datetime:
     return datetime.fromtimestamp(unix, UTC)
 
@@ -76,6 +80,7 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
         payment_ids=tuple(_payments_of_invoice(invoice)),
+        is_counted=invoice.get("billing_reason") not in _BETWEEN_PAYMENTS,
         referral=_referral(
             _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), _part(invoice, "metadata")
         ),

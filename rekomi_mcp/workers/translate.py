@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rekomi_mcp.domain.sales import Fact, Reversal
+from rekomi_mcp.domain.sales import Fact, Reversal, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
 from rekomi_mcp.gateways.stripe_lists import sale_of_payment
@@ -57,7 +57,10 @@ async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]
     facts: list[Fact | None] = [shapes.session_subscription(session, event.id)]
     if invoice_id is None:
         facts.append(shapes.session_sale(session, event.id, event.created))
-    elif session.get("subscription") is None:
+    else:
+        # The session is what the owner sees in Stripe: an explanation can be asked for by it too.
+        facts.append(SaleReference(session["id"], SaleSource.Invoice, invoice_id, event.id))
+    if invoice_id is not None and session.get("subscription") is None:
         sale = shapes.invoice_sale(await stripe.invoice(invoice_id), event.id)
         facts.append(sale and shapes.at_checkout(sale, session))
     return [fact for fact in facts if fact is not None]

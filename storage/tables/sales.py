@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint, text, true
 from sqlmodel import Field
 
 from rekomi_mcp.storage.columns import Row, UtcDateTime
@@ -41,6 +41,8 @@ class SaleRow(Row, table=True):
     """What the sale itself says of who brought it: a click, a link's slug, or an affiliate named by the seller."""
     revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     """How often it has been decided anew, because news of an earlier time came later."""
+    is_counted: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """Whether its subscription's payments are counted with it; an upgrade's invoice is not."""
 
 
 class SaleCodeRow(Row, table=True):

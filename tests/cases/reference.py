@@ -30,6 +30,8 @@ class Sale:
     promotion_codes: list[str]
     """In Stripe's order: those of the session, of the invoice, of its lines."""
     payment_intents: set[str]
+    is_upgrade: bool = False
+    """The invoice is for a change within a period: no payment that renewals are counted by."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def conversions(case: Case) -> list[Conversion]:
         index = 0
         if sale.subscription is not None:
             index = paid_invoices[sale.subscription]
-            paid_invoices[sale.subscription] += 1
+            paid_invoices[sale.subscription] += not sale.is_upgrade
         if claims and _earns(case, index):
             found.append(_conversion(case, sale, claims[0]))
     return found
@@ -136,6 +138,7 @@ def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
             *_codes_of(case, [*invoice["discounts"], *of_lines]),
         ],
         payment_intents=_intents_of(case, invoice),
+        is_upgrade=invoice["billing_reason"] == "subscription_update",
     )
 
 

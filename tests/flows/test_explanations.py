@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.storage.tables import AffiliateCodeRow
 from tests.support.shop import Shop
 from tests.support.world import sale, sell
 
@@ -118,3 +121,74 @@ async def test_an_open_dispute_keeps_the_commission_from_being_paid_until_it_is_
     assert (paid["isEligible"], paid["amountCents"], paid["heldCents"]) == (True, 1600, 0)
     events = (await shop.do("get_conversion", conversionId=held["id"]))["events"]
     assert [event["eventType"] for event in events] == ["initial", "disputed", "dispute_over"]
+
+
+@pytest.mark.parametrize("interval", ["month", None])
+async def test_a_sale_is_found_by_its_session_its_invoice_and_its_payment(shop: Shop, interval: str | None) -> None:
+    await shop.sign()
+    visit = {"interval": interval} if interval else {}
+    sold = await shop.sell(5000, code="SARAH20", email="kim@example.com", **visit)
+    source = sold["invoice"] or sold["session"]
+    for name in ("session", "invoice", "payment_intent"):
+        if sold[name] is not None:
+            told = await shop.do("explain_attribution", sourceId=sold[name])
+            assert (told["sourceId"], told["outcome"]) == (source, "credited")
+
+
+async def test_a_credit_to_a_customer_who_has_paid_is_no_signup(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(5000, interval="month", code="SARAH20", email="kim@example.com")
+    await tell(shop, sold, "in_credit", net=-2500)
+    await tell(shop, sold, "in_free_month", net=0)
+    for source in ("in_credit", "in_free_month"):
+        told = await shop.do("explain_attribution", sourceId=source)
+        assert told["outcome"] == "nothing_paid"
+        assert "Nothing was charged on it" in told["explanation"]
+    assert (await shop.do("list_leads"))["items"] == []
+
+
+async def test_a_free_month_whose_payment_before_it_comes_late_was_no_signup(shop: Shop) -> None:
+    await shop.sign()
+    code = await promotion_code(shop)
+    kim: dict[str, Any] = {"customer_email": "kim@example.com", "customer_id": "cus_kim", "subscription_id": "sub_kim"}
+    now = shop.app.clock()
+    free = sale("in_free", at=now, net=0, gross=0, codes=(code,), **kim)
+    await sell(shop.app, shop.id, free)
+    assert [lead["email"] for lead in (await shop.do("list_leads"))["items"]] == ["kim@example.com"]
+    await sell(shop.app, shop.id, sale("in_paid", at=now - timedelta(days=30), codes=(code,), **kim))
+    assert (await shop.do("explain_attribution", sourceId="in_free"))["outcome"] == "nothing_paid"
+    assert (await shop.do("list_leads"))["items"] == []
+
+
+async def test_a_sale_from_before_its_code_was_somebodys_says_how_to_credit_it(shop: Shop) -> None:
+    deal = await shop.sign()
+    sold = await shop.sell(code="SARAH20")
+    code = await promotion_code(shop)
+    with shop.app.open_store().writing() as session:
+        row = session.get_one(AffiliateCodeRow, deal.code)
+        row.stripe_promotion_code_id = None
+    early = sale("in_early", at=shop.app.clock(), codes=(code,))
+    await sell(shop.app, shop.id, early)
+    told = await shop.do("explain_attribution", sourceId="in_early")
+    assert "adopt_promotion_code" in told["explanation"]
+    with shop.app.open_store().writing() as session:
+        session.get_one(AffiliateCodeRow, deal.code).stripe_promotion_code_id = code
+    told = await shop.do("explain_attribution", sourceId="in_early")
+    assert "The code SARAH20 was redeemed" in told["explanation"]
+    assert "repair_missed_sales" in told["explanation"]
+    assert "adopt_promotion_code" not in told["explanation"]
+    assert (await shop.explain(sold))["outcome"] == "credited"
+
+
+async def tell(shop: Shop, sold: dict[str, Any], source_id: str, *, net: int) -> None:
+    """An invoice of a subscription that was sold before, a little later."""
+    at = shop.app.clock() + timedelta(seconds=5)
+    of_kim: dict[str, Any] = {"customer_email": "kim@example.com", "subscription_id": sold["subscription"]}
+    await sell(shop.app, shop.id, sale(source_id, at=at, net=net, gross=net, **of_kim))
+
+
+async def promotion_code(shop: Shop) -> str:
+    with shop.app.open_store().reading() as session:
+        row = storage.codes.live_by_text(session, shop.id, "SARAH20")
+    assert row is not None
+    return str(row.stripe_promotion_code_id)

@@ -146,6 +146,7 @@ def _sales(draw: st.DrawFn) -> list[Sale]:
                 promotion_code_ids=draw(TOLD_CODES),
                 payment_ids=(f"pi_{number}",),
                 referral=draw(REFERRALS),
+                is_counted=draw(st.sampled_from([True, True, True, False])),
             )
         )
     return found
@@ -272,7 +273,7 @@ class Model:
         if won is None:
             return
         if sale.net_minor <= 0:
-            if sale.customer_email is not None:
+            if sale.customer_email is not None and not self._paid_before(sale):
                 self.leads[sale.customer_email.lower()].append((sale.occurred_at, won[0]))
             return
         if sale.subscription_id is not None and not self._earns(sale):
@@ -320,14 +321,19 @@ class Model:
         return (min(may_earn)[1], None) if may_earn else None
 
     def _earns(self, sale: Sale) -> bool:
-        index = sum(
+        index = self._paid_before(sale)
+        months, delay = self.history.renewals.months, self.history.renewals.delay
+        return index >= delay and (months is None or index - delay <= months)
+
+    def _paid_before(self, sale: Sale) -> int:
+        return sum(
             other.subscription_id == sale.subscription_id
+            and other.is_counted
             and other.net_minor > 0
             and other.occurred_at < sale.occurred_at
             for other in self.history.sales
+            if sale.subscription_id is not None
         )
-        months, delay = self.history.renewals.months, self.history.renewals.delay
-        return index >= delay and (months is None or index - delay <= months)
 
     def _is_disputed(self, source_id: str) -> bool:
         payments = {sale.payment_ids[0] for sale in self.history.sales if sale.source_id == source_id}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.attribution import NO_CLAIM
 from rekomi_mcp.domain.commission import CommissionType, Rate
 from rekomi_mcp.domain.money import display
 from rekomi_mcp.operation import Context, Output
@@ -81,7 +82,7 @@ def present(context: Context, sale: SaleView, *others: SaleView, about: str | No
     winners = [row.winner for row in others]
     words = _words(context, (sale, *others), [*claims, *filter(None, winners)])
     affiliate, terms = words[winner["affiliateId"]] if winner else None, _terms(decision["terms"])
-    text = words_of(sale, affiliate, terms and terms.commission)
+    text = words_of(sale, affiliate, terms and terms.commission, _adopted(context, sale))
     earned = sale.conversion_id is not None
     return ExplanationOutput.model_validate(
         {
@@ -130,6 +131,15 @@ def present(context: Context, sale: SaleView, *others: SaleView, about: str | No
             "stripe_mode": context.mode,
         }
     )
+
+
+def _adopted(context: Context, sale: SaleView) -> list[str]:
+    """The codes of a sale nobody could claim that have become somebody's since."""
+    if sale.outcome != NO_CLAIM:
+        return []
+    promotion_codes = sale.decision["promotionCodeIds"]
+    found = storage.codes.by_promotion_codes(context.session, context.organization_id, promotion_codes)
+    return [found[each].code for each in promotion_codes if each in found]
 
 
 def no_sale(context: Context, about: str) -> ExplanationOutput:

@@ -20,7 +20,7 @@ _KEYS = ("conversion_id", "source_id", "customer_email", "code")
 class ExplainInput(Input):
     conversion_id: Id | None = Field(default=None, description="A credited sale, from list_conversions.")
     source_id: StripeId | None = Field(
-        default=None, description="Any sale: its Stripe invoice (in_…) or session (cs_…), or your own id."
+        default=None, description="Any sale: its Stripe invoice, session or payment, or your own id."
     )
     customer_email: Email | None = Field(default=None, description="The customer's newest sale, and what led to it.")
     code: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rekomi_mcp.domain.money import display
@@ -21,6 +22,7 @@ WHY_NOBODY = {
     "no_claim": "No affiliate had a claim: no code of yours was redeemed, and neither the subscription, the customer nor "
     "the e-mail address belonged to an affiliate.",
     "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
+    "nothing_paid": "Nothing was charged on it: the customer had paid before, and got a credit or a free period.",
     "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
     "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
     "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
@@ -39,17 +41,18 @@ def why_nobody(outcome: str) -> str:
     return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
 
 
-def words_of(sale: SaleView, affiliate: str | None, rate: str | None) -> str:
+def words_of(sale: SaleView, affiliate: str | None, rate: str | None, adopted: Sequence[str]) -> str:
     """One sale.
 
     Args:
         affiliate: the name of whoever won.
         rate: the rate in force.
+        adopted: codes it carried, nobody's when it was decided, that are somebody's now.
     """
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     winner = sale.winner
     if sale.conversion_id is None or winner is None or sale.outcome != "credited":
-        return f"Nobody earned on this sale of {paid}. {_why_not(sale)}"
+        return f"Nobody earned on this sale of {paid}. {_why_not(sale, adopted)}"
     earned = display(sale.commission_minor, sale.commission_currency)
     text = (
         f"{affiliate} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "
@@ -63,7 +66,12 @@ def words_of(sale: SaleView, affiliate: str | None, rate: str | None) -> str:
     return text
 
 
-def _why_not(sale: SaleView) -> str:
+def _why_not(sale: SaleView, adopted: Sequence[str]) -> str:
+    if adopted:
+        return (
+            f"The code {adopted[0]} was redeemed, which was nobody's here then and is an affiliate's now: credit the "
+            "sale with repair_missed_sales."
+        )
     codes = sale.decision["promotionCodeIds"]
     if sale.outcome == "no_claim" and codes:
         return (

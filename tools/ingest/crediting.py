@@ -30,7 +30,7 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
         writes.new_sale(context, recorded)
         _note_double(known, recorded)
         _decide(context, known, writes, recorded)
-        if sale.subscription_id is not None and sale.net_minor > 0:
+        if sale.subscription_id is not None and sale.is_counted and sale.net_minor > 0:
             known.note_paid(sale.subscription_id, sale.occurred_at)
     else:
         merged, before = _merged(recorded.sale, sale), recorded.sale

@@ -159,7 +159,7 @@ class Known:
     """Checkouts of this batch whose payment is an invoice's, with that invoice."""
 
     def invoice_index(self, subscription_id: str, at: datetime) -> int:
-        """How many invoices of the subscription were paid before this time."""
+        """How many payments of the subscription were made before this time."""
         return bisect_left(self.paid_times.get(subscription_id, []), at)
 
     def program(self, program_id: str, at: datetime) -> ProgramRow:
@@ -185,7 +185,7 @@ class Known:
 
     def note_corrected(self, before: Sale, after: Sale) -> None:
         """A recorded sale has another amount now: one that costs nothing any more is no payment of its subscription."""
-        if before.subscription_id is None or (before.net_minor > 0) == (after.net_minor > 0):
+        if before.subscription_id is None or not before.is_counted or (before.net_minor > 0) == (after.net_minor > 0):
             return
         if after.net_minor > 0:
             self.note_paid(before.subscription_id, before.occurred_at)

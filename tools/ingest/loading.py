@@ -109,6 +109,7 @@ def sale_of(row: SaleRow) -> Sale:
         subscription_id=row.subscription_id,
         promotion_code_ids=tuple(row.decision["promotionCodeIds"]),
         referral=referral,
+        is_counted=row.is_counted,
     )
 
 
@@ -127,7 +128,8 @@ def _news_of(sale: Sale, stored: SaleRow | None, *, corrects: bool = False) -> _
     refs = refs_of(sale) if stored is None else list({*refs_of(sale), *refs_of(sale_of(stored))})
     is_turned = corrects and stored is not None and (stored.net_minor > 0) != (sale.net_minor > 0)
     is_lead = sale.net_minor <= 0 or is_turned
-    return _News(origin_of_sale(sale), [ref for ref in refs if ref[0] != EMAIL or is_lead], stored is None or is_turned)
+    is_counted = sale.is_counted and (stored is None or is_turned)
+    return _News(origin_of_sale(sale), [ref for ref in refs if ref[0] != EMAIL or is_lead], is_counted)
 
 
 def _later(

@@ -11,6 +11,8 @@ from rekomi_mcp.tools.ingest.known import Known, Recorded
 from rekomi_mcp.tools.rates import rate_of
 
 CREDITED, FREE, SELF_PURCHASE = "credited", "free", "self_purchase"
+NOTHING_PAID = "nothing_paid"
+"""A customer who has paid before got something for nothing, or money back: no signup."""
 DUPLICATE = "duplicate"
 """The sale is told by an invoice as well, and earns there."""
 
@@ -35,7 +37,7 @@ def outcome_of(known: Known, sale: Sale, decision: Decision, before: Recorded) -
     program = known.program(winner.program_id, sale.occurred_at)
     terms = _terms(known, sale, winner, before)
     if sale.net_minor <= 0:
-        return FREE, terms
+        return FREE if sale.net_minor == 0 and terms.invoice_index == 0 else NOTHING_PAID, terms
     renewals = Renewals(terms.recurring_months, terms.recurring_delay_invoices)
     refusal = renewals.refusal(terms.invoice_index) if sale.subscription_id else None
     if refusal is not None:

@@ -77,6 +77,7 @@ class Writes:
             "source_id": sale.source_id,
             "event_id": sale.event_id,
             "subscription_id": sale.subscription_id,
+            "is_counted": sale.is_counted,
             "occurred_at": sale.occurred_at,
             "recorded_at": context.now,
         }

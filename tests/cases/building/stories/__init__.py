@@ -16,6 +16,7 @@ from tests.cases.building.stories import (
     reversals,
     rules,
     sales,
+    upgrades,
 )
 from tests.cases.building.story import Tell
 
@@ -33,6 +34,7 @@ _SUBJECTS = (
     clicks,
     people,
     doubles,
+    upgrades,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
