@@ -51,6 +51,8 @@ def _commits(connection: Connection) -> None:
 
 
 def _ended(connection: Connection) -> None:
+    if connection.invalidated:
+        return  # the server has gone, and what was noted of the connection with it
     for name in (_CHANGED, _ASKED):
         connection.info.pop(name, None)
 
