@@ -13,7 +13,7 @@ from rekomi_mcp.settings import Settings
 from tests.support.databases import PostgresSnapshot, copy_sqlite, create_database, postgres_server
 from tests.support.world import World, populate
 
-pytest_plugins = ["tests.contract.plugin", "tests.support.log_watch"]
+pytest_plugins = ["tests.contract.plugin", "tests.support.log_watch", "tests.support.terms_watch"]
 
 
 @pytest.fixture(scope="session")

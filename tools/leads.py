@@ -69,23 +69,49 @@ def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
     lookups.require_approved(affiliate, field="affiliateId")
     lookups.live_program(context, affiliate.program_id)
     known = _known(context, request, affiliate)
+    if known is not None and known.source != storage.leads.OF_SALE:
+        row, is_recorded = known, True
+    else:
+        row, is_recorded = _told(context, affiliate, request, known, _source(context)), False
+        row.external_event_id = request.external_event_id
+        if not storage.rows.add_unique(context.session, row):
+            raise IdempotencyConflict("This lead was recorded at the same moment. Look at list_leads.", field="email")
+    name = affiliate.full_name or affiliate.email
+    answer = RecordedLead.model_validate({**_values(row, name), "deduped": is_recorded})
+    context.changed("lead", row.id, after=answer)
+    return answer
+
+
+def _source(context: Context) -> str:
+    return "Server" if context.caller.signed else "Api"
+
+
+class Signup(Protocol):
+    """A signup that is told."""
+
+    @property
+    def email(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+
+
+def _told(context: Context, affiliate: AffiliateRow, signup: Signup, known: LeadRow | None, source: str) -> LeadRow:
+    """The row of a signup that is recorded now.
+
+    A sale that cost nothing may have made one before. Then it is recorded in that, and stays when the sale turns out to
+    be another's.
+    """
     row = known or storage.tables.LeadRow(
         organization_id=context.organization_id,
         program_id=affiliate.program_id,
         affiliate_id=affiliate.id,
-        email=request.email,
-        email_key=request.email.lower(),
-        name=request.name,
-        source="Server" if context.caller.signed else "Api",
-        external_event_id=request.external_event_id,
+        email=signup.email,
+        email_key=signup.email.lower(),
+        source=source,
         created_at=context.now,
     )
-    if known is None and not storage.rows.add_unique(context.session, row):
-        raise IdempotencyConflict("This lead was recorded at the same moment. Look at list_leads.", field="email")
-    name = affiliate.full_name or affiliate.email
-    answer = RecordedLead.model_validate({**_values(row, name), "deduped": known is not None})
-    context.changed("lead", row.id, after=answer)
-    return answer
+    row.source, row.created_at, row.name = source, context.now, row.name or signup.name
+    return row
 
 
 class NamesAffiliate(Protocol):
@@ -168,18 +194,10 @@ def _record_signup(context: Context, request: RecordSignupInput) -> RecordSignup
         click = storage.clicks.by_ids(session, organization_id, [request.click_id]).get(request.click_id)
         if click is not None and click.link_id != request.link_id:
             return RecordSignupOutput()
-    if storage.leads.of_affiliate(session, organization_id, affiliate.id, request.email) is not None:
+    known = storage.leads.of_affiliate(session, organization_id, affiliate.id, request.email)
+    if known is not None and known.source != storage.leads.OF_SALE:
         return RecordSignupOutput()
-    row = storage.tables.LeadRow(
-        organization_id=organization_id,
-        program_id=affiliate.program_id,
-        affiliate_id=affiliate.id,
-        email=request.email,
-        email_key=request.email.lower(),
-        name=request.name,
-        source="Browser",
-        created_at=context.now,
-    )
+    row = _told(context, affiliate, request, known, "Browser")
     session.add(row)
     session.flush()
     name = affiliate.full_name or affiliate.email

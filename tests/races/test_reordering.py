@@ -28,6 +28,7 @@ from rekomi_mcp.domain.sales import (
 from rekomi_mcp.storage.tables import AffiliateCodeRow, ProgramRow
 from tests.support.pictures import Picture, check_books, picture
 from tests.support.stage import Stage
+from tests.support.terms_watch import as_if_always
 from tests.support.world import sale, sell
 
 Event = tuple[Fact, ...]
@@ -226,6 +227,7 @@ def test_renewals_are_counted_in_the_order_in_which_they_were_paid(
     for order in permutations(range(4)):
         duo.restore()
         with duo.writing() as session:
+            as_if_always(session)
             for program in session.exec(select(ProgramRow)):
                 program.recurring_months, program.recurring_delay_invoices = months, delay
         books = books_now(duo, [[invoices[n]] for n in order])

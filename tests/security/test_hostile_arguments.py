@@ -19,6 +19,7 @@ from rekomi_mcp.storage.tables import AffiliateRow
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.callers import Reply
 from tests.support.doors import DOORS, Doors, doors_of, key_to
+from tests.support.terms_watch import as_if_always
 from tests.support.world import Brand, World
 from tests.test_every_operation import GOOD, good
 
@@ -94,6 +95,7 @@ def again(app: App, brand: Brand, operation: AnyOperation) -> None:
     """What can be done once can be done again: each value meets the operation, not the end of the last one."""
     if operation.name in ("approve_affiliate", "reject_affiliate"):
         with app.open_store().writing() as session:
+            as_if_always(session)
             row = session.get_one(AffiliateRow, brand.applicant)
             row.status = "Pending"
 

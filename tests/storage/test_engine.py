@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any, cast
 
+import psycopg
 import pytest
 from sqlalchemy import func, text
-from sqlalchemy.exc import DBAPIError, ResourceClosedError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ResourceClosedError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 from sqlmodel import Session, select
 
 from rekomi_mcp.storage.engine import Store
@@ -84,6 +90,120 @@ def test_what_postgresql_has_prepared_outlives_a_reading_transaction(store: Stor
     with store.reading() as session:
         prepared = session.connection().execute(text("SELECT statement FROM pg_prepared_statements")).scalars().all()
     assert any("poll_cursor" in statement for statement in prepared)
+
+
+def begun(session: Session) -> tuple[str, str, bool]:
+    """How a transaction on PostgreSQL was begun: isolation, whether it is read-only, and whether there is none."""
+    query = text("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
+    isolation, read_only = session.connection().execute(query).one()
+    return str(isolation), str(read_only), bool(dbapi(session).autocommit)
+
+
+def dbapi(session: Session) -> Any:
+    """The driver's connection."""
+    return session.connection().connection.dbapi_connection
+
+
+Kind = Callable[[Store], AbstractContextManager[Session]]
+KINDS: tuple[Kind, ...] = (Store.reading, Store.glancing, Store.writing)
+ENDS: tuple[Callable[[Session], object], ...] = (
+    lambda session: cursors(session),
+    lambda session: session.connection().execute(text("SELECT nothing FROM nowhere")),
+    lambda session: int("an accident"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ENDS, ids=["well", "by the database", "by an accident"])
+def test_a_connection_keeps_nothing_of_what_it_was_lent_for(
+    store: Store, kind: Kind, end: Callable[[Session], object]
+) -> None:
+    """However that ended: the next to have it reads and writes as if it were new, and nothing is left open."""
+    for _ in range(3):
+        with suppress(SQLAlchemyError, ValueError), kind(store) as session:
+            end(session)
+        if not store.is_sqlite:
+            with store.reading() as session:
+                assert begun(session) == ("repeatable read", "on", False)
+            with store.glancing() as session:
+                assert begun(session) == ("read committed", "off", True)
+            with store.writing() as session:
+                assert begun(session) == ("read committed", "off", False)
+        with store.writing() as session:
+            session.merge(PollCursorRow(account="self", read_until=at(0)))
+        with store.reading() as session:
+            assert cursors(session) == 1
+    assert left_open(store) == []
+
+
+def left_open(store: Store) -> list[str]:
+    """Connections that were not given back, or are still in a transaction."""
+    pools = {id(pool): pool for pool in (store.engine.pool, store._reader.pool)}.values()  # pyright: ignore[reportPrivateUsage]
+    found = [f"{pool.status()}" for pool in pools if cast(QueuePool, pool).checkedout()]
+    with store.writing() as session:
+        if not store.is_sqlite:
+            query = text(
+                "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+            )
+            found += session.connection().execute(query).scalars()
+    if store.is_sqlite:
+        with store.reading() as session:
+            cursors(session)
+            lent = dbapi(session)
+        found += ["a transaction"] if lent.in_transaction else []
+    return found
+
+
+def test_a_writer_that_could_not_begin_is_given_back(store: Store) -> None:
+    if not store.is_sqlite:
+        pytest.skip("PostgreSQL has many writers")
+    with store.writing() as session:
+        dbapi(session).execute("PRAGMA busy_timeout=50")
+    with closing(sqlite3.connect(str(store.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            with pytest.raises(OperationalError, match="locked"):
+                add_cursor(store, "self")
+        other.execute("ROLLBACK")
+    add_cursor(store, "self")
+    assert left_open(store) == []
+
+
+def test_a_row_that_is_changed_while_reading_is_not_changed(store: Store) -> None:
+    add_cursor(store, "self")
+    for kind in (Store.reading, Store.glancing):
+        with kind(store) as session:
+            session.get_one(PollCursorRow, "self").read_until = at(60)
+        with kind(store) as session:
+            session.get_one(PollCursorRow, "self").read_until = at(60)
+            with pytest.raises(SQLAlchemyError, match=r"read-only|readonly"):
+                cursors(session)
+    with store.reading() as session:
+        assert session.get_one(PollCursorRow, "self").read_until == at(0)
+
+
+def test_all_but_those_in_flight_go_on_when_postgresql_drops_every_connection(store: Store) -> None:
+    if store.is_sqlite:
+        pytest.skip("SQLite has no server")
+    address = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with closing(psycopg.connect(address, autocommit=True)) as other:
+        other.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (pids(store),))
+    outcomes: list[bool] = []
+    for _ in range(12):
+        try:
+            with store.reading() as session:
+                outcomes.append(cursors(session) == 0)
+        except OperationalError:
+            outcomes.append(False)
+    assert outcomes.count(False) == 1
+    assert left_open(store) == []
+
+
+def pids(store: Store) -> list[int]:
+    """Of the server's processes behind the pool."""
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(store.reading()) for _ in range(9)]
+        return [session.connection().execute(text("SELECT pg_backend_pid()")).scalar_one() for session in sessions]
 
 
 def test_a_writing_session_that_fails_leaves_nothing(store: Store) -> None:

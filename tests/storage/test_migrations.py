@@ -207,6 +207,34 @@ def test_a_database_of_the_first_schema_keeps_what_it_holds(empty_store: Store) 
     )
 
 
+def rows(connection: Connection) -> dict[str, list[str]]:
+    """Everything a database holds."""
+    tables = inspect(connection).get_table_names()
+    return {table: sorted(map(repr, connection.execute(text(f"SELECT * FROM {table}")).mappings())) for table in tables}
+
+
+def test_the_last_schema_takes_a_filled_database_up_and_gives_it_back_unchanged(empty_store: Store) -> None:
+    one = {"organization_id": "brand", "program_id": "program", "affiliate_id": "sarah"}
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0002")
+        put(connection, "organization", id="brand")
+        put(connection, "program", id="program", organization_id="brand")
+        put(connection, "affiliate", id="sarah", organization_id="brand", program_id="program")
+        put(connection, "sale", id="sale", organization_id="brand")
+        for source in ("Stripe", "Api"):
+            put(connection, "lead", **one, id=source, source=source, email_key=source)
+        before = rows(connection)
+    built = schema(empty_store)
+    assert migrate(empty_store) is True
+    with empty_store.engine.begin() as connection:
+        signups = connection.execute(text("SELECT id, free_sale_at = created_at FROM lead ORDER BY id")).all()
+        assert [tuple(row) for row in signups] == [("Api", None), ("Stripe", True)]
+        put(connection, "past_terms", organization_id="brand", subject_id="program")
+        command.downgrade(config(connection), "0002")
+        assert rows(connection) == before
+    assert schema(empty_store) == built
+
+
 def kinds(store: Store) -> dict[str, list[tuple[str, str, bool]]]:
     """Each table's columns as (name, kind of type, nullable), in words that both databases share."""
     inspector = inspect(store.engine)

@@ -26,6 +26,7 @@ from tests.documents import ROOT
 from tests.support.contents import audit_lines, contents
 from tests.support.seller import POSTBACK, SALE, Seller, mac, new_secret, now
 from tests.support.servers import listening, serving
+from tests.support.terms_watch import as_if_always
 from tests.support.world import World, operate
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +236,7 @@ async def test_between_a_coupon_and_anothers_click_the_coupons_campaign_decides(
 ) -> None:
     tom = await operate(app, "create_affiliate", {"email": "tom@example.com"}, System(world.acme.id))
     with app.open_store().writing() as session:
+        as_if_always(session)
         coupon = session.get(CampaignCouponRow, world.acme.coupon)
         assert coupon is not None
         coupon.overrides_click_attribution = overrides

@@ -29,6 +29,7 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
         recorded = known.recorded[key] = Recorded(new_id(), sale, row=None)
         writes.new_sale(context, recorded)
         _note_double(known, recorded)
+        _begin_as_its_checkout(known, recorded)
         _decide(context, known, writes, recorded)
         if sale.subscription_id is not None and sale.is_counted and sale.net_minor > 0:
             known.note_paid(sale.subscription_id, sale.occurred_at)
@@ -39,6 +40,7 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
         is_double_now, is_corrected = _note_double(known, recorded), merged.amounts != before.amounts
         if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
             recorded.sale = merged
+            _begin_as_its_checkout(known, recorded)
             _decide(context, known, writes, recorded, is_corrected=is_corrected)
         if is_corrected:
             known.note_corrected(before, merged)
@@ -62,6 +64,19 @@ def _note_double(known: Known, recorded: Recorded) -> bool:
         return False
     recorded.decision = {**recorded.decision, "doubleOf": invoice[1]}
     return True
+
+
+def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
+    """An invoice that nobody has won yet is decided as its checkout was, which had the payment before.
+
+    It may be written weeks later: what became of the affiliate and of the terms meanwhile takes nothing back.
+    """
+    key = key_of(recorded.sale)
+    checkouts = [known.recorded[c] for c, invoice in known.doubles.items() if invoice == key and c in known.recorded]
+    won = [checkout for checkout in checkouts if checkout.winner is not None]
+    if won and recorded.winner is None:
+        first = min(won, key=lambda checkout: (checkout.sale.occurred_at, checkout.sale.source_id))
+        recorded.decision = {name: value for name, value in first.decision.items() if name != "doubleOf"}
 
 
 def _merged(known: Sale, told: Sale) -> Sale:

@@ -267,7 +267,10 @@ def _claims(
         affiliates=affiliates,
         programs=storage.programs.by_ids(session, organization_id, sorted(program_ids)),
         past_terms=storage.past_terms.of_subjects(
-            session, organization_id, {*affiliate_ids, *program_ids, *(row.id for row in coupons.values())}
+            session,
+            organization_id,
+            {*affiliate_ids, *program_ids, *(row.id for row in coupons.values())},
+            since=min((f.occurred_at for f in (*sales, *started)), default=context.now),
         ),
         paid_times=storage.sales.paid_times(session, organization_id, subscriptions),
     )
