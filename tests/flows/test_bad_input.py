@@ -421,6 +421,21 @@ MISTAKES = [
         "update_affiliate",
         "status_conflict",
     ),
+    *(
+        mistake(
+            f"custom domain {name}",
+            "update_program",
+            program_with(customDomain=text),
+            "customDomain",
+            "customDomain: must be a host name in lower case, for example go.example.com.",
+        )
+        for name, text in {
+            "that is an address": "https://go.example.com",
+            "in capitals": "GO.example.com",
+            "with a line end": "go.example.com\n",
+            "of 254 characters": "a." * 125 + "shop",
+        }.items()
+    ),
     mistake("program changed by nothing", "update_program", program_with(), None, "give at least one field"),
     mistake(
         "affiliate changed by nothing",
