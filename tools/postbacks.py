@@ -28,8 +28,6 @@ from rekomi_mcp.tools.server_sales import (
 )
 
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?")
-_OUR_NAMES = {"code": "coupon", "externalEventId": "transaction_id"}
-"""What the arguments of record_sale are called here."""
 
 
 def _decimal(text: str) -> str:
@@ -79,10 +77,11 @@ def _record(context: Context, request: PostbackInput) -> RecordedSale:
             customer_email=request.email,
             subscription_id=None,
             occurred_at=context.now,
+            id_name="transaction_id",
         )
         return record(context, told)
     except Refusal as refusal:
-        refusal.field = _OUR_NAMES.get(refusal.field or "", refusal.field)
+        refusal.field = "coupon" if refusal.field == "code" else refusal.field
         raise
 
 

@@ -100,6 +100,8 @@ class Told:
     customer_email: str | None
     subscription_id: str | None
     occurred_at: datetime
+    id_name: str = "externalEventId"
+    """What the teller calls the sale's id."""
 
 
 def _record(context: Context, request: RecordSaleInput) -> RecordedSale:
@@ -225,16 +227,16 @@ def _fact(told: Told, known: SaleRow | None) -> Sale:
 def _require_same(context: Context, known: SaleRow, told: Told) -> None:
     if (known.net_minor, known.gross_minor, known.currency) != (told.net_minor, told.gross_minor, told.currency):
         raise IdempotencyConflict(
-            "This externalEventId was used for a sale of another amount or currency. Use the id of this sale; for money "
+            f"This {told.id_name} was used for a sale of another amount or currency. Use the id of this sale; for money "
             "that went back use record_refund.",
-            field="externalEventId",
+            field=told.id_name,
         )
     if told.naming is None:
         return
     if _names_another(context, known, told.naming):
         raise IdempotencyConflict(
-            "This externalEventId was used for a sale of another affiliate. Use the id of this sale.",
-            field="externalEventId",
+            f"This {told.id_name} was used for a sale of another affiliate. Use the id of this sale.",
+            field=told.id_name,
         )
 
 

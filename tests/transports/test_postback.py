@@ -202,6 +202,18 @@ async def test_one_transaction_of_two_amounts_is_a_conflict(app: App, world: Wor
     answer = await seller.get(ORDER | {"amount": "50.00"})
     assert (answer.status_code, answer.json()["error"]) == (409, "idempotency_conflict")
     assert answer.json()["field"] == "transaction_id"
+    assert answer.json()["message"].startswith("This transaction_id was used for a sale of another amount")
+
+
+async def test_one_transaction_of_two_affiliates_is_a_conflict(app: App, world: World, seller: Seller) -> None:
+    system = System(world.acme.id)
+    tom = await operate(app, "create_affiliate", {"email": "tom@example.com"}, system)
+    sold = {"externalEventId": "order-1", "affiliateId": tom["id"], "amountCents": 4990, "currency": "USD"}
+    await operate(app, "record_sale", sold, system)
+    answer = await seller.get(ORDER)
+    assert (answer.status_code, answer.json()["error"]) == (409, "idempotency_conflict")
+    assert answer.json()["message"].startswith("This transaction_id was used for a sale of another affiliate")
+    assert answer.json()["field"] == "transaction_id"
 
 
 def click(app: App, world: World, affiliate: str) -> str:
