@@ -326,12 +326,14 @@ async def test_a_sale_of_a_paused_affiliate_earns_nothing_and_says_so(shop: Shop
 async def test_a_sale_of_a_paused_or_archived_program_earns_nothing_and_says_so(shop: Shop) -> None:
     deal = await shop.sign()
     await shop.do("update_program", programId=deal.program, isActive=False)
-    assert (await shop.explain(await shop.sell(code="SARAH20")))["outcome"] == "program_inactive"
+    unpaid = await shop.explain(await shop.sell(code="SARAH20"))
+    assert unpaid["outcome"] == "program_inactive"
+    assert unpaid["explanation"].endswith("The program was switched off then.")
     await shop.do("archive_program", programId=deal.program)
     sold = await shop.sell(code="SARAH20")
     explanation = await shop.explain(sold)
     assert (explanation["outcome"], await shop.conversions()) == ("program_archived", [])
-    assert explanation["explanation"].endswith("The program is archived.")
+    assert explanation["explanation"].endswith("The program was archived by then.")
 
 
 async def test_a_deactivated_code_sells_no_more_and_its_customers_go_on_earning(shop: Shop) -> None:
