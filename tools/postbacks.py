@@ -16,7 +16,7 @@ from rekomi_mcp.domain.money import decimals, to_minor
 from rekomi_mcp.domain.sales import Referral
 from rekomi_mcp.operation import Context, Input, Operation
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import MAX_AMOUNT, Currency, Email, Id, OwnId
+from rekomi_mcp.tools.fields import MAX_AMOUNT, Email, Id, OwnId, SaleCurrency
 from rekomi_mcp.tools.server_sales import (
     Amount,
     Naming,
@@ -56,7 +56,7 @@ class PostbackInput(Input):
         default=None, description="Net of discount and tax, in major units: 49.90; or give amount_cents."
     )
     amount_cents: Amount | None = None
-    currency: Currency | None = Field(default=None, description="The organization's home currency when left out.")
+    currency: SaleCurrency | None = Field(default=None, description="The organization's home currency when left out.")
     click_id: Id | None = None
     customer_id: OwnId | None = None
     email: Email | None = None

@@ -197,6 +197,40 @@ async def test_a_neighbours_offer_and_an_offer_without_the_coupon_are_not_found(
     assert sales(app) == []
 
 
+@pytest.mark.parametrize(
+    ("told", "minor", "commission"),
+    [
+        ({"amount": "49.905", "currency": "KWD"}, 49_905, "KWD 9.981"),
+        ({"amount": "49.9", "currency": "BHD"}, 49_900, "BHD 9.980"),
+        ({"amount": "4990", "currency": "CLP"}, 4990, "CLP 998"),
+        ({"amount": "4990", "currency": "ISK"}, 499_000, "ISK 998.00"),
+        ({"amount_cents": "4990", "currency": "jod"}, 4990, "JOD 0.998"),
+    ],
+    ids=str,
+)
+async def test_a_sale_may_be_in_any_currency_that_stripe_has_and_counts_its_decimals(
+    app: App, world: World, seller: Seller, told: dict[str, str], minor: int, commission: str
+) -> None:
+    order = {name: value for name, value in ORDER.items() if name != "amount"}
+    answer = await seller.get(order | told)
+    assert answer.status_code == 200, answer.text
+    [row] = sales(app)
+    assert (row.net_minor, row.currency) == (minor, told["currency"].upper())
+    shown = await operate(app, "get_conversion", {"conversionId": answer.json()["conversionId"]}, System(world.acme.id))
+    assert shown["commission"] == commission
+
+
+@pytest.mark.parametrize(
+    "told", [{"amount": "49.90", "currency": "CLP"}, {"amount": "1.2345", "currency": "KWD"}], ids=str
+)
+async def test_an_amount_with_more_decimals_than_its_currency_is_refused(
+    app: App, world: World, seller: Seller, told: dict[str, str]
+) -> None:
+    answer = await seller.get(ORDER | told)
+    assert (answer.status_code, answer.json()["field"]) == (400, "amount")
+    assert sales(app) == []
+
+
 async def test_one_transaction_of_two_amounts_is_a_conflict(app: App, world: World, seller: Seller) -> None:
     await seller.get(ORDER)
     answer = await seller.get(ORDER | {"amount": "50.00"})
