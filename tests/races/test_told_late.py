@@ -11,7 +11,7 @@ import pytest
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.ledger import NOT_PAYABLE
-from rekomi_mcp.domain.sales import CodeChanged, Reversal, ReversalKind, ReversalStatus, SaleSource
+from rekomi_mcp.domain.sales import CodeChanged, Reversal, ReversalKind, ReversalStatus, SaleSource, SubscriptionStarted
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
     AffiliateRow,
@@ -189,6 +189,19 @@ def test_an_invoice_over_nothing_is_no_payment_of_its_subscription(duo: Stage) -
 
     duo.act(ingest)
     assert earned(duo) == [("in_first", "Sarah Lee")]
+
+
+def test_a_later_signup_that_was_anothers_after_all_leaves_the_first_as_it_was(duo: Stage) -> None:
+    sarah, tom = promotion_codes(duo)
+    free: dict[str, Any] = {"net": 0, "gross": 0, "codes": (tom,), "customer_email": "kim@example.com"}
+    tell(
+        duo,
+        sale("in_free_1", at=day(1), **free),
+        sale("in_free_5", at=day(5), **free, **KIM),
+        SubscriptionStarted("sub_kim", "cus_kim", "begun", day(4), (sarah,), told_at=day(4)),
+        sale("in_paid", at=day(9), customer_email="kim@example.com"),
+    )
+    assert earned(duo) == [("in_paid", "Tom Ray")]
 
 
 def test_a_conversion_names_the_code_only_when_the_code_brought_it(duo: Stage) -> None:
