@@ -54,6 +54,11 @@ class App:
         return self.sandbox.clock() if self.sandbox.is_built_in else lambda: datetime.now(UTC)
 
     @cached_property
+    def vault(self) -> KeyVault:
+        key = self.settings.secret_key
+        return KeyVault(key.get_secret_value() if key else None, self.settings.secret_key_file)
+
+    @cached_property
     def pipeline(self) -> Pipeline:
         return Pipeline(
             Deployment(
@@ -64,10 +69,7 @@ class App:
                 mode=self.settings.mode,
                 rate_limiter=RateLimiter(self.settings.rate_limit_per_minute),
                 site=Site(self.settings.address, is_public=self.settings.public_url is not None),
-                vault=KeyVault(
-                    self.settings.secret_key.get_secret_value() if self.settings.secret_key else None,
-                    self.settings.secret_key_file,
-                ),
+                vault=self.vault,
                 intake=Intake(bool(self.settings.webhook_secrets), self.settings.poll_pause_seconds),
             )
         )

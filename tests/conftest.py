@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
@@ -39,7 +40,9 @@ def _populate(url: str, data_dir: Path) -> World:
         async with app.running():
             return await populate(app)
 
-    return anyio.run(run)
+    # In a thread of its own: in this one a fixture of a whole module may have a loop running.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, run).result()
 
 
 @pytest.fixture(scope="session")

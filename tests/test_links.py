@@ -70,7 +70,7 @@ async def test_only_approved_affiliates_get_links(app: App, world: World) -> Non
 async def test_an_archived_program_takes_no_links_and_no_leads_and_has_no_snippet(app: App, world: World) -> None:
     await ask(app, world, "archive_program", programId=world.acme.program)
     affiliate = {"affiliateId": world.acme.affiliate}
-    over = ("program_archived", "programId")
+    over = ("program_archived", "affiliateId")
     assert await refusal(app, world, "create_link", **affiliate) == over
     assert await refusal(app, world, "record_lead", email="kim@example.com", **affiliate) == over
     snippet = await refusal(app, world, "get_install_snippet", programId=world.acme.program)

@@ -70,7 +70,7 @@ def is_in_the_making(context: Context, found: FoundCode) -> bool:
 
 def _ask(context: Context, request: AdoptCodeInput) -> AdoptQuestion:
     affiliate = lookups.approved_affiliate(context, request.affiliate_id)
-    lookups.live_program(context, affiliate.program_id)
+    lookups.require_live_program(context, affiliate, field="affiliateId")
     _own_rate(context, request)
     if not _PROMOTION_CODE_ID.fullmatch(request.promotion_code_id):
         raise _unknown()

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from rekomi_mcp.domain import destinations, slugs
 from rekomi_mcp.domain.errors import InvalidInput
-from rekomi_mcp.domain.money import SUPPORTED_CURRENCIES
+from rekomi_mcp.domain.money import SALE_CURRENCIES, SUPPORTED_CURRENCIES
 from rekomi_mcp.domain.paging import DEFAULT_TAKE, MAX_TAKE
 from rekomi_mcp.domain.text import clean
 from rekomi_mcp.operation import Input, Output
@@ -32,6 +32,16 @@ def _currency(text: str) -> str:
     if code not in SUPPORTED_CURRENCIES:
         known = ", ".join(SUPPORTED_CURRENCIES)
         raise PydanticCustomError("unsupported_currency", "must be one of {known}", {"known": known})
+    return code
+
+
+def _sale_currency(text: str) -> str:
+    code = text.strip().upper()
+    if code not in SALE_CURRENCIES:
+        raise PydanticCustomError(
+            "unsupported_currency",
+            "must be the three-letter code of a currency that Stripe has, for example USD or JPY",
+        )
     return code
 
 
@@ -145,6 +155,8 @@ def _site_address(text: str) -> str:
 Slug = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "pattern": slugs.SLUG_PATTERN})]
 Currency = Annotated[str, AfterValidator(_currency), Field(examples=["USD"])]
 """A supported ISO 4217 code, upper case."""
+SaleCurrency = Annotated[str, AfterValidator(_sale_currency), Field(examples=["USD"])]
+"""The code of a currency that sales may be in, upper case."""
 Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
 Number = Annotated[Decimal, WithJsonSchema({"type": "number"}, mode="validation")]
 """An exact number. Text that is one is taken too, but offering callers a choice would only make them think about it."""

@@ -66,8 +66,9 @@ def _record(context: Context, request: RecordLeadInput) -> RecordedLead:
     affiliate = named_affiliate(context, request)
     if request.program_id is not None and request.program_id != affiliate.program_id:
         raise NotFound("This program has no such affiliate.", field="programId")
-    lookups.require_approved(affiliate, field="affiliateId")
-    lookups.live_program(context, affiliate.program_id)
+    named_by = "affiliateId" if request.affiliate_id else "affiliateSlug" if request.affiliate_slug else "code"
+    lookups.require_approved(affiliate, field=named_by)
+    lookups.require_live_program(context, affiliate, field=named_by)
     known = _known(context, request, affiliate)
     if known is not None and known.source != storage.leads.OF_SALE:
         row, is_recorded = known, True

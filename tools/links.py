@@ -147,7 +147,7 @@ class CreateLinkInput(Input):
 
 def _create(context: Context, request: CreateLinkInput) -> OwnedLink:
     affiliate = lookups.approved_affiliate(context, request.affiliate_id)
-    lookups.live_program(context, affiliate.program_id)
+    lookups.require_live_program(context, affiliate, field="affiliateId")
     links = storage.links.of_affiliates(context.session, context.organization_id, [affiliate.id])
     if len(links.get(affiliate.id, ())) >= MAX_LINKS:
         raise Conflict(f"This affiliate has {MAX_LINKS} links, the most there may be. Rename one with rename_link.")

@@ -53,6 +53,18 @@ def live_program(context: Context, program_id: str | None) -> ProgramRow:
     return rows[0]
 
 
+def require_live_program(context: Context, row: AffiliateRow, *, field: str) -> None:
+    """Refuse an affiliate whose program takes nothing new.
+
+    Args:
+        field: the argument that named the affiliate.
+    """
+    if program(context, row.program_id).archived_at is not None:
+        raise ProgramArchived(
+            "This affiliate's program is archived. Choose an affiliate of a live one from list_affiliates.", field=field
+        )
+
+
 def affiliate(context: Context, affiliate_id: str, *, field: str = "affiliateId") -> AffiliateRow:
     row = storage.affiliates.get(context.session, context.organization_id, affiliate_id)
     if row is None:

@@ -74,7 +74,7 @@ class MadeCode(BaseModel):
 def _prepare(context: Context, request: MintCodeInput) -> MintTicket:
     account = lookups.stripe_account(context)
     affiliate = lookups.approved_affiliate(context, request.affiliate_id)
-    lookups.live_program(context, affiliate.program_id)
+    lookups.require_live_program(context, affiliate, field="affiliateId")
     coupon = _coupon(context, affiliate, request.coupon_id)
     expires_at = _expiry(context, request, coupon)
     texts = [_given_text(request.code)] if request.code is not None else _free_texts(context, affiliate, coupon)

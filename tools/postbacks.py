@@ -16,7 +16,7 @@ from rekomi_mcp.domain.money import decimals, to_minor
 from rekomi_mcp.domain.sales import Referral
 from rekomi_mcp.operation import Context, Input, Operation
 from rekomi_mcp.tools import lookups
-from rekomi_mcp.tools.fields import MAX_AMOUNT, Currency, Email, Id, OwnId
+from rekomi_mcp.tools.fields import MAX_AMOUNT, Email, Id, OwnId, SaleCurrency
 from rekomi_mcp.tools.server_sales import (
     Amount,
     Naming,
@@ -28,8 +28,6 @@ from rekomi_mcp.tools.server_sales import (
 )
 
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?")
-_OUR_NAMES = {"code": "coupon", "externalEventId": "transaction_id"}
-"""What the arguments of record_sale are called here."""
 
 
 def _decimal(text: str) -> str:
@@ -58,7 +56,7 @@ class PostbackInput(Input):
         default=None, description="Net of discount and tax, in major units: 49.90; or give amount_cents."
     )
     amount_cents: Amount | None = None
-    currency: Currency | None = Field(default=None, description="The organization's home currency when left out.")
+    currency: SaleCurrency | None = Field(default=None, description="The organization's home currency when left out.")
     click_id: Id | None = None
     customer_id: OwnId | None = None
     email: Email | None = None
@@ -79,10 +77,11 @@ def _record(context: Context, request: PostbackInput) -> RecordedSale:
             customer_email=request.email,
             subscription_id=None,
             occurred_at=context.now,
+            id_name="transaction_id",
         )
         return record(context, told)
     except Refusal as refusal:
-        refusal.field = _OUR_NAMES.get(refusal.field or "", refusal.field)
+        refusal.field = "coupon" if refusal.field == "code" else refusal.field
         raise
 
 

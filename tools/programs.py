@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain import slugs
@@ -33,8 +35,20 @@ from rekomi_mcp.tools.rates import in_words, parse_rate, rate_of, wire_value
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import ProgramRow
 
+_HOST_NAME = re.compile(r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
+_LONGEST_HOST_NAME = 253
+
+
+def _host_name(text: str) -> str:
+    if len(text) > _LONGEST_HOST_NAME or not _HOST_NAME.fullmatch(text):
+        raise PydanticCustomError("host_name", "must be a host name in lower case, for example go.example.com")
+    return text
+
+
 HostName = Annotated[
-    str, StringConstraints(max_length=253, pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
+    str,
+    AfterValidator(_host_name),
+    WithJsonSchema({"type": "string", "maxLength": _LONGEST_HOST_NAME, "pattern": _HOST_NAME.pattern}),
 ]
 Visibility = Literal["Private", "Networked", "InviteOnly"]
 Touch = Literal["FirstTouch", "LastTouch"]

@@ -12,7 +12,7 @@ from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput
 from rekomi_mcp.domain.money import display
 from rekomi_mcp.domain.sales import Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
-from rekomi_mcp.tools.fields import Currency, Moment, OwnId
+from rekomi_mcp.tools.fields import Moment, OwnId, SaleCurrency
 from rekomi_mcp.tools.ingest import apply_facts
 from rekomi_mcp.tools.server_sales import SOURCE, Amount, find, moment_told, note_once
 
@@ -26,7 +26,9 @@ class RecordRefundInput(Input):
     amount_cents: Amount | None = Field(
         default=None, description="What went back, tax and all, in minor units; all that is left when left out."
     )
-    currency: Currency | None = Field(default=None, description="The sale's; needed only before the sale is recorded.")
+    currency: SaleCurrency | None = Field(
+        default=None, description="The sale's; needed only before the sale is recorded."
+    )
     occurred_at: Moment | None = Field(default=None, description="When it went back; now when left out.")
 
 

@@ -17,7 +17,7 @@ from rekomi_mcp.domain.sales import Referral, Sale, SaleSource
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.attribution import why_nobody
-from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Currency, Email, Id, Moment, OwnId
+from rekomi_mcp.tools.fields import MAX_AMOUNT, WHOLE, Email, Id, Moment, OwnId, SaleCurrency
 from rekomi_mcp.tools.ingest import apply_facts
 from rekomi_mcp.tools.ingest.terms import CREDITED
 from rekomi_mcp.tools.leads import live_code, named_affiliate
@@ -35,7 +35,7 @@ Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT), WHOLE]
 class RecordSaleInput(Input):
     external_event_id: OwnId = Field(description="Your own id of the sale: the same id is recorded once.")
     amount_cents: Amount = Field(description="Net of discount and tax, in minor units: what the commission is of.")
-    currency: Currency = Field(description="Of both amounts.")
+    currency: SaleCurrency = Field(description="Of both amounts.")
     gross_amount_cents: Amount | None = Field(
         default=None, description="All the customer paid, which refunds are measured by; amountCents when left out."
     )
@@ -100,6 +100,8 @@ class Told:
     customer_email: str | None
     subscription_id: str | None
     occurred_at: datetime
+    id_name: str = "externalEventId"
+    """What the teller calls the sale's id."""
 
 
 def _record(context: Context, request: RecordSaleInput) -> RecordedSale:
@@ -225,16 +227,16 @@ def _fact(told: Told, known: SaleRow | None) -> Sale:
 def _require_same(context: Context, known: SaleRow, told: Told) -> None:
     if (known.net_minor, known.gross_minor, known.currency) != (told.net_minor, told.gross_minor, told.currency):
         raise IdempotencyConflict(
-            "This externalEventId was used for a sale of another amount or currency. Use the id of this sale; for money "
+            f"This {told.id_name} was used for a sale of another amount or currency. Use the id of this sale; for money "
             "that went back use record_refund.",
-            field="externalEventId",
+            field=told.id_name,
         )
     if told.naming is None:
         return
     if _names_another(context, known, told.naming):
         raise IdempotencyConflict(
-            "This externalEventId was used for a sale of another affiliate. Use the id of this sale.",
-            field="externalEventId",
+            f"This {told.id_name} was used for a sale of another affiliate. Use the id of this sale.",
+            field=told.id_name,
         )
 
 

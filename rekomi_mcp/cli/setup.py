@@ -65,6 +65,7 @@ def doctor(settings: Settings, arguments: argparse.Namespace) -> int:
         ("Organizations", _organizations),
         ("Stripe", _stripe),
         ("Webhooks", _webhooks),
+        ("Signing secrets", _signing_secrets),
         ("Audit log", _audit),
     ]
     next_step = None
@@ -140,6 +141,46 @@ def _webhooks(settings: Settings) -> str:
     if not settings.webhook_secrets:
         return "off; Stripe's events are polled every minute (set REKOMI_STRIPE_WEBHOOK_SECRET for webhooks)"
     return f"on at {settings.address}/webhooks/stripe"
+
+
+def _signing_secrets(settings: Settings) -> str:
+    """Whether those in use open with the key there is. Who uses none needs no key."""
+    file = settings.secret_key_file
+    key = "REKOMI_SECRET_KEY" if settings.secret_key is not None or file is None else str(file)
+    has_key, opened, lost = with_app(settings, lambda app: to_thread.run_sync(_opened, app, key))
+    if not opened and not lost:
+        if has_key:
+            return f"none yet; the key is in {key}"
+        if file is None:
+            return "none yet; set REKOMI_SECRET_KEY before the first is made (`openssl rand -base64 32`)"
+        if file.exists():
+            raise _Missing(f"{file} is empty. Delete it: a new key is made with the first signing secret.")
+        return f"none yet; the key is made with the first, in {file}"
+    if lost:
+        why = f"the key in {key} is another than theirs" if has_key else f"there is no key in {key}"
+        raise _Missing(
+            f"{', '.join(lost)} cannot be opened, because {why}: what they sign is refused. Put their key back, or revoke "
+            "them with `rekomi-mcp secret revoke` and make new ones with `rekomi-mcp secret create`."
+        )
+    return f"{len(opened)}, and each opens with the key in {key}"
+
+
+def _opened(app: App, key: str) -> tuple[bool, list[str], list[str]]:
+    """Whether there is a key, and the live secrets that open with it and those that do not, by id."""
+    try:
+        has_key = app.vault.has_key()
+    except (OSError, ValueError):
+        raise _Missing(
+            f"the key in {key} cannot be read. Let the user the server runs as read it, or put back the copy you kept."
+        ) from None
+    opened: list[str] = []
+    lost: list[str] = []
+    with app.open_store().reading() as session:
+        for organization in storage.organizations.everyone(session):
+            for row in storage.signing_secrets.live(session, organization.id):
+                text = app.vault.unseal(row.sealed, storage.signing_secrets.place(row))
+                (lost if text is None else opened).append(f"{row.id} of {organization.slug}")
+    return has_key, opened, lost
 
 
 def _audit(settings: Settings) -> str:

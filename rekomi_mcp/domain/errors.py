@@ -87,7 +87,7 @@ class InvalidInput(Refusal):
 
 
 class UnsupportedCurrency(InvalidInput):
-    """The currency is not one an owner may name here."""
+    """The currency is not one that is taken here."""
 
     code = "unsupported_currency"
 

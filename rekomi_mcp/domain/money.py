@@ -7,7 +7,19 @@ SUPPORTED_CURRENCIES: Final = (
     "AED AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PHP PLN RON SAR SEK SGD THB "
     "TRY USD ZAR"
 ).split()
-"""Currencies an owner may name in a discount, a fixed commission or as home currency. Sales may arrive in any."""
+"""Currencies an owner may name in a discount, a fixed commission or as home currency. Sales may be in any of SALE_CURRENCIES."""
+
+SALE_CURRENCIES: Final = frozenset(
+    (
+        "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
+        "CLP CNY COP CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR "
+        "ILS INR ISK JMD JOD JPY KES KGS KHR KMF KRW KWD KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MUR MVR "
+        "MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD "
+        "SHP SLE SOS SRD STD SVC SZL THB TJS TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VND VUV WST XAF XCD XCG XOF XPF YER "
+        "ZAR ZMW"
+    ).split()
+)
+"""Currencies in which a seller's server may tell a sale: those that Stripe has. What Stripe itself tells is not checked."""
 
 _NO_DECIMALS: Final = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
 _THREE_DECIMALS: Final = frozenset("BHD JOD KWD OMR TND".split())

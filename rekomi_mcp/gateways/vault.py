@@ -61,6 +61,15 @@ class KeyVault:
         except (binascii.Error, InvalidTag, ValueError):
             return None
 
+    def has_key(self) -> bool:
+        """Whether there is a key; looking makes none.
+
+        Raises:
+            OSError: its file is there and cannot be read.
+            ValueError: its file holds something else.
+        """
+        return self._have_key(make=False) is not None
+
     def _have_key(self, *, make: bool) -> bytes | None:
         with self._lock:
             if self._key is None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekomi_mcp.domain.money import (
+    SALE_CURRENCIES,
     SUPPORTED_CURRENCIES,
     decimals,
     display,
@@ -67,6 +68,15 @@ def test_decimals_are_those_of_stripes_wire(currency: str, expected: int) -> Non
 def test_every_supported_currency_is_named_once_in_capitals() -> None:
     assert len(set(SUPPORTED_CURRENCIES)) == len(SUPPORTED_CURRENCIES)
     assert all(len(c) == 3 and c.isascii() and c.isupper() for c in SUPPORTED_CURRENCIES)
+
+
+def test_sales_may_be_in_every_currency_an_owner_may_name_and_in_those_of_other_decimals() -> None:
+    assert set(SUPPORTED_CURRENCIES) <= SALE_CURRENCIES
+    assert all(len(c) == 3 and c.isascii() and c.isupper() for c in SALE_CURRENCIES)
+    assert {c for c in SALE_CURRENCIES if decimals(c) == 3} == set("BHD JOD KWD OMR TND".split())
+    assert {c for c in SALE_CURRENCIES if decimals(c) == 0} == set(
+        "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()
+    )
 
 
 @given(amounts, currencies)

@@ -96,6 +96,7 @@ async def test_a_purchase_of_the_affiliates_own_is_flagged_and_explained(shop: S
     told = await shop.explain(sold)
     assert told["outcome"] == "self_purchase"
     assert told["explanation"].startswith("Nobody earned on this sale of USD 80.00")
+    assert "The buyer is the affiliate: the sale was flagged and earns nothing" in told["explanation"]
     assert (await shop.do("run_payout_preview"))["candidates"] == []
 
 

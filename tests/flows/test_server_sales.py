@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import System
-from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound, Refusal
+from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound, Refusal, UnsupportedCurrency
 from rekomi_mcp.storage.tables import AffiliateLinkRow, AuditLineRow, ClickRow, LedgerEntryRow
 from tests.support.contents import contents
 from tests.support.world import World, operate, sale, sell
@@ -251,6 +251,23 @@ async def test_a_refund_that_waits_says_how_much_of_what(
     app: App, acme: System, given: dict[str, Any], field: str
 ) -> None:
     assert (await refused(app, acme, "record_refund", REFUND | given, InvalidInput)).field == field
+
+
+@pytest.mark.parametrize(("currency", "left"), [("KWD", "KWD 1.500"), ("JPY", "JPY 1,500"), ("UGX", "UGX 15.00")])
+async def test_a_refund_may_be_in_any_currency_that_stripe_has_and_come_first(
+    app: App, world: World, acme: System, currency: str, left: str
+) -> None:
+    early = await refund(app, acme, amountCents=2_500, currency=currency.lower())
+    assert (early["amountCents"], early["currency"]) == (2_500, currency)
+    sold = await tell(app, acme, affiliateId=world.acme.affiliate, currency=currency)
+    assert (sold["commission"], sold["commissionCents"]) == (left, 2_000)
+
+
+async def test_a_sale_in_a_currency_that_there_is_not_is_refused(app: App, world: World, acme: System) -> None:
+    for name, wanted in (("record_sale", ORDER), ("record_refund", REFUND | {"amountCents": 1})):
+        refusal = await refused(app, acme, name, wanted | {"currency": "UDS"}, UnsupportedCurrency)
+        assert refusal.field == "currency"
+        assert "three-letter code of a currency that Stripe has" in str(refusal)
 
 
 async def test_a_sale_in_another_currency_is_not_the_one_that_was_refunded(

@@ -229,22 +229,30 @@ def test_a_dispute_that_is_lost_won_and_lost_again_is_lost_in_whatever_order_tha
     assert known == told[3]
 
 
-def test_two_disputes_and_a_credit_note_hold_and_release_as_often_as_it_takes(duo: Stage) -> None:
+def dispute(name: str, number: int, status: str, charge: str) -> Reversal:
+    return Reversal(
+        id=f"dp_{name}",
+        kind=ReversalKind.Dispute,
+        event_id=f"{name}_{number}",
+        occurred_at=day(number),
+        currency="USD",
+        amount_minor=100,
+        status=ReversalStatus(status),
+        charge_id=charge,
+        told_at=day(number),
+    )
+
+
+def link(charge: str) -> SaleReference:
+    return SaleReference(charge, SaleSource.Invoice, "in_1", f"link_{charge}")
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_two_disputes_and_a_credit_note_hold_and_release_as_often_as_it_takes(
+    duo: Stage, first: str, second: str
+) -> None:
+    """Whichever of them a list has last: what holds again is the dispute that is open, not the one that is over."""
     sarah, _ = promotion_codes(duo)
-
-    def dispute(name: str, number: int, status: str, charge: str) -> Reversal:
-        return Reversal(
-            id=f"dp_{name}",
-            kind=ReversalKind.Dispute,
-            event_id=f"{name}_{number}",
-            occurred_at=day(number),
-            currency="USD",
-            amount_minor=100,
-            status=ReversalStatus(status),
-            charge_id=charge,
-            told_at=day(number),
-        )
-
     credited = Reversal(
         id="cn_1",
         kind=ReversalKind.CreditNote,
@@ -260,11 +268,37 @@ def test_two_disputes_and_a_credit_note_hold_and_release_as_often_as_it_takes(du
         duo,
         sale("in_1", at=day(1), codes=(sarah,)),
         credited,
+        dispute(first, 3, "open", "ch_first"),
+        link("ch_first"),
+        dispute(first, 5, "failed", "ch_first"),
+        dispute(second, 6, "open", "ch_second"),
+        link("ch_second"),
+    )
+    [row] = duo.rows(ConversionRow)
+    assert (row.remaining_minor, row.on_hold_minor) == (600, 600)
+
+
+def test_a_refund_that_is_found_to_be_the_sales_while_a_dispute_is_open_takes_its_share_out_of_what_is_held(
+    duo: Stage,
+) -> None:
+    sarah, _ = promotion_codes(duo)
+    refund = Reversal(
+        id="re_1",
+        kind=ReversalKind.Refund,
+        event_id="refund",
+        occurred_at=day(4),
+        currency="USD",
+        amount_minor=1100,
+        status=ReversalStatus.Succeeded,
+        charge_id="ch_b",
+    )
+    tell(
+        duo,
+        sale("in_1", at=day(1), codes=(sarah,)),
+        link("ch_a"),
         dispute("a", 3, "open", "ch_a"),
-        SaleReference("ch_a", SaleSource.Invoice, "in_1", "link_a"),
-        dispute("a", 5, "failed", "ch_a"),
-        dispute("b", 6, "open", "ch_b"),
-        SaleReference("ch_b", SaleSource.Invoice, "in_1", "link_b"),
+        refund,
+        link("ch_b"),
     )
     [row] = duo.rows(ConversionRow)
     assert (row.remaining_minor, row.on_hold_minor) == (600, 600)

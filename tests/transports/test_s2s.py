@@ -343,6 +343,21 @@ async def test_a_field_that_is_wrong_is_named(
     assert told(app) == []
 
 
+async def test_a_signup_that_cannot_be_theirs_names_the_argument_that_named_them(
+    app: App, world: World, seller: Seller
+) -> None:
+    system = System(world.acme.id)
+    await operate(app, "update_affiliate", {"affiliateId": world.acme.affiliate, "status": "Paused"}, system)
+    answer = await seller.post(LEAD, SIGNUP)
+    assert (answer.json()["error"], answer.json()["field"]) == ("affiliate_not_approved", "affiliateSlug")
+    await operate(app, "update_affiliate", {"affiliateId": world.acme.affiliate, "status": "Approved"}, system)
+    await operate(app, "archive_program", {"programId": world.acme.program}, system)
+    by_code = {"email": "new@example.com", "code": "SARAH20"}
+    for named, field in ((SIGNUP, "affiliateSlug"), (by_code, "code")):
+        answer = await seller.post(LEAD, named)
+        assert (answer.json()["error"], answer.json()["field"]) == ("program_archived", field)
+
+
 async def test_a_neighbours_slug_is_no_slug_here(app: App, world: World, seller: Seller) -> None:
     shown = await operate(app, "get_affiliate", {"affiliateId": world.neighbour.affiliate}, System(world.neighbour.id))
     foreign = await seller.post(SALE, PURCHASE | {"affiliateSlug": shown["links"][0]["slug"]})

@@ -25,13 +25,13 @@ WHY_NOBODY = {
     "nothing_paid": "Nothing was charged on it: the customer had paid before, and got a credit or a free period.",
     "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
     "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
-    "self_purchase": "The affiliate bought it himself, so it was flagged and earns nothing; the program's "
+    "self_purchase": "The buyer is the affiliate: the sale was flagged and earns nothing; the program's "
     "allowSelfPurchases would let it earn.",
     "duplicate": "An invoice was written for the same payment: they are one sale, and the invoice earns.",
     "window_expired": "The click was older than the program's cookieWindowDays.",
     "coupon_archived": "The campaign coupon of the code was archived here before.",
-    "program_archived": "The program is archived.",
-    "program_inactive": "The program is switched off.",
+    "program_archived": "The program was archived by then.",
+    "program_inactive": "The program was switched off then.",
 }
 
 
