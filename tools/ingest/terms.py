@@ -1,4 +1,4 @@
-"""What a sale earns: the rate in force, whether its invoice is one that earns, and whether somebody bought from himself."""
+"""What a sale earns: the rate in force, whether its invoice is one that earns, and whether it is an own purchase."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def outcome_of(known: Known, sale: Sale, decision: Decision, before: Recorded) -
         return refusal, terms
     if before.double_of is not None:
         return DUPLICATE, terms
-    bought_it_himself = is_same_person(sale.customer_email, known.affiliates[winner.affiliate_id].email)
-    if bought_it_himself and not program.allow_self_purchases:
+    is_own_purchase = is_same_person(sale.customer_email, known.affiliates[winner.affiliate_id].email)
+    if is_own_purchase and not program.allow_self_purchases:
         return SELF_PURCHASE, terms
     return CREDITED, terms
 
