@@ -99,7 +99,6 @@ def _take_back(context: Context, writes: Writes, recorded: Recorded, earning: Ea
                 available_at=available_at,
             )
     earning.remaining_minor = earning.on_hold_minor = 0
-    earning.reversed_minor = {}
 
 
 def _write(
