@@ -25,6 +25,7 @@ from tests.races.test_reordering import day, promotion_codes
 from tests.races.test_told_in_parts import KIM, dispute, earned, link, tell, toms_server_tells_of_kim
 from tests.support.pictures import picture
 from tests.support.stage import Stage
+from tests.support.terms_watch import as_if_always
 from tests.support.world import sale, sell
 
 BY_KIM: dict[str, Any] = {"customer_email": "kim@example.com", **KIM}
@@ -177,6 +178,7 @@ def test_an_invoice_over_nothing_is_no_payment_of_its_subscription(duo: Stage) -
     """Not in a batch with the first that is one, either."""
     sarah, _ = promotion_codes(duo)
     with duo.writing() as session:
+        as_if_always(session)
         session.get_one(ProgramRow, duo.cast.program).recurring_months = 0
     facts = [
         sale("in_trial", at=day(1), codes=(sarah,), net=0, gross=0, **KIM),
