@@ -1,9 +1,9 @@
 """Walk the road: admit a caller, run the operation in its transaction, remember and audit what it did.
 
-A read runs in one read-only transaction, unless it need not see one moment; a write in one writing transaction, after the gates, and an organization's writes
-run one after the other: what a handler has read stays true until it commits. A refusal of a write rolls everything back
-and leaves one audit line. (A caller that was not identified has no organization to write it to, and one over its rate
-limit would only fill the log.)
+A read runs in one read-only transaction, unless it need not see one moment; a write in one writing transaction, after the
+gates, and an organization's writes run one after the other: what a handler has read stays true until it commits. A refusal
+of a write rolls everything back and leaves one audit line. (A caller that was not identified has no organization to write
+it to, and one over its rate limit would only fill the log.)
 """
 
 from __future__ import annotations
