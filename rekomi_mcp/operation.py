@@ -121,7 +121,10 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else. Made only by the pipeline."""
+    """What a handler may touch: its own organization's rows, the clock, the vault, and nothing else.
+
+    Made only by the pipeline.
+    """
 
     session: Session
     caller: Caller

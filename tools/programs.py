@@ -230,8 +230,8 @@ class UpdateProgramInput(Input):
 
 
 _PLAIN = (
-    "name description terms_url website_url is_active cookie_window_days recurring_delay_invoices attribution_model auto_approve "
-    "network_visibility is_publicly_discoverable allow_self_purchases"
+    "name description terms_url website_url is_active cookie_window_days recurring_delay_invoices attribution_model "
+    "auto_approve network_visibility is_publicly_discoverable allow_self_purchases"
 ).split()
 
 

@@ -7,7 +7,10 @@ SUPPORTED_CURRENCIES: Final = (
     "AED AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PHP PLN RON SAR SEK SGD THB "
     "TRY USD ZAR"
 ).split()
-"""Currencies an owner may name in a discount, a fixed commission or as home currency. Sales may be in any of SALE_CURRENCIES."""
+"""Currencies an owner may name in a discount, a fixed commission or as home currency.
+
+Sales may be in any of SALE_CURRENCIES.
+"""
 
 SALE_CURRENCIES: Final = frozenset(
     (

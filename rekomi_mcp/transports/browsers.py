@@ -1,8 +1,8 @@
 """Keep out what a page in somebody's browser sends here.
 
-No cookie of the server's opens anything, so a page has no credentials to borrow. This keeps it from talking to the server at all: a
-page whose name was pointed at our address (DNS rebinding) sends its own name as Host, and a page of another site says
-which in Origin. Programs send an address of ours, and no Origin.
+No cookie of the server's opens anything, so a page has no credentials to borrow. This keeps it from talking to the server
+at all: a page whose name was pointed at our address (DNS rebinding) sends its own name as Host, and a page of another
+site says which in Origin. Programs send an address of ours, and no Origin.
 """
 
 from __future__ import annotations
