@@ -64,6 +64,7 @@ class CodeView(NamedTuple):
     """A code, whose it is, and whether it goes before clicks."""
 
     code: str
+    promotion_code_id: str | None
     status: str
     created_at: datetime
     deactivated_at: datetime | None
@@ -131,11 +132,10 @@ _CREDITED = (
 )
 _LOST = (
     select(col(SaleCodeRow.sale_id))
-    .join(AffiliateCodeRow, col(AffiliateCodeRow.stripe_promotion_code_id) == SaleCodeRow.promotion_code_id)
     .where(
         col(SaleCodeRow.organization_id) == _OWNER,
-        col(AffiliateCodeRow.organization_id) == _OWNER,
-        col(AffiliateCodeRow.code) == _WANTED,
+        # By what Stripe calls them, and not by a join: of one code the newest are then the end of its part of the key.
+        col(SaleCodeRow.promotion_code_id).in_(bindparam("promotion_codes", expanding=True)),
     )
     .order_by(col(SaleCodeRow.sale_id).desc())
     .limit(_LIMIT)
@@ -144,6 +144,7 @@ _OF_CODE = _NEWEST.where(col(SaleRow.id).in_(union_all(*(select(s.subquery().c.s
 _CODES: Query = (
     select(
         col(AffiliateCodeRow.code),
+        col(AffiliateCodeRow.stripe_promotion_code_id),
         col(AffiliateCodeRow.status),
         col(AffiliateCodeRow.created_at),
         col(AffiliateCodeRow.deactivated_at),
@@ -185,9 +186,14 @@ def sales_of_email(session: Session, organization_id: str, email_key: str) -> li
     return list(_sales(session, _OF_EMAIL, organization_id, email_key))
 
 
-def sales_of_code(session: Session, organization_id: str, code: str) -> list[SaleView]:
-    """The newest sales with the codes of this text: those they were credited by, and those where they lost."""
-    return list(_sales(session, _OF_CODE, organization_id, code))
+def sales_of_codes(session: Session, organization_id: str, found: Collection[CodeView]) -> list[SaleView]:
+    """The newest sales with these codes of one text: those they were credited by, and those where they lost."""
+    values = {
+        "organization_id": organization_id,
+        "wanted": next(view.code for view in found),
+        "promotion_codes": [view.promotion_code_id for view in found if view.promotion_code_id is not None],
+    }
+    return [SaleView._make(row) for row in session.connection().execute(_OF_CODE, values)]
 
 
 def codes(session: Session, organization_id: str, code: str) -> list[CodeView]:

@@ -52,7 +52,7 @@ def code(context: Context, text: str) -> Subject:
             "list_adoptable_codes and give it to an affiliate with adopt_promotion_code.",
             field="code",
         )
-    sales = storage.explanations.sales_of_code(session, organization_id, codes.normalise(text))
+    sales = storage.explanations.sales_of_codes(session, organization_id, found)
     about = " ".join(map(_about, found[:3]))
     if not sales:
         about += " No sale with it has arrived: it was not redeemed, or the news has not come (see tracking_health)."
