@@ -10,12 +10,42 @@ down_revision = None
 
 
 def upgrade() -> None:
+    for make in (
+        _make_deployment,
+        _make_inbox_event,
+        _make_organization,
+        _make_poll_cursor,
+        _make_api_token,
+        _make_audit_head,
+        _make_audit_line,
+        _make_idempotency_record,
+        _make_outbound_call,
+        _make_program,
+        _make_reversal,
+        _make_sale,
+        _make_sale_payment,
+        _make_affiliate,
+        _make_campaign_coupon,
+        _make_affiliate_code,
+        _make_affiliate_link,
+        _make_lead,
+        _make_binding,
+        _make_conversion,
+        _make_ledger_entry,
+    ):
+        make()
+
+
+def _make_deployment() -> None:
     op.create_table(
         "deployment",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("mode", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _make_inbox_event() -> None:
     op.create_table(
         "inbox_event",
         sa.Column("account", sa.String(), nullable=False),
@@ -38,6 +68,9 @@ def upgrade() -> None:
     op.create_index(
         "inbox_event_due", "inbox_event", ["state", "next_attempt_at", "stripe_created", "event_id"], unique=False
     )
+
+
+def _make_organization() -> None:
     op.create_table(
         "organization",
         sa.Column("id", sa.String(), nullable=False),
@@ -61,12 +94,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug"),
         sa.UniqueConstraint("stripe_account"),
     )
+
+
+def _make_poll_cursor() -> None:
     op.create_table(
         "poll_cursor",
         sa.Column("account", sa.String(), nullable=False),
         sa.Column("read_until", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("account"),
     )
+
+
+def _make_api_token() -> None:
     op.create_table(
         "api_token",
         sa.Column("id", sa.String(), nullable=False),
@@ -88,6 +127,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256"),
     )
     op.create_index(op.f("ix_api_token_organization_id"), "api_token", ["organization_id"], unique=False)
+
+
+def _make_audit_head() -> None:
     op.create_table(
         "audit_head",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -99,6 +141,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("organization_id"),
     )
+
+
+def _make_audit_line() -> None:
     op.create_table(
         "audit_line",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -125,6 +170,9 @@ def upgrade() -> None:
     )
     op.create_index("audit_line_by_action", "audit_line", ["organization_id", "action", "seq"], unique=False)
     op.create_index("audit_line_by_entity", "audit_line", ["organization_id", "entity_type", "seq"], unique=False)
+
+
+def _make_idempotency_record() -> None:
     op.create_table(
         "idempotency_record",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -140,6 +188,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "operation", "key"),
     )
     op.create_index("idempotency_record_by_age", "idempotency_record", ["created_at"], unique=False)
+
+
+def _make_outbound_call() -> None:
     op.create_table(
         "outbound_call",
         sa.Column("id", sa.String(), nullable=False),
@@ -168,6 +219,9 @@ def upgrade() -> None:
     op.create_index(
         "outbound_call_same", "outbound_call", ["organization_id", "operation", "request_sha256", "id"], unique=False
     )
+
+
+def _make_program() -> None:
     op.create_table(
         "program",
         sa.Column("id", sa.String(), nullable=False),
@@ -202,6 +256,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("organization_id", "slug"),
     )
     op.create_index("program_newest_first", "program", ["organization_id", "created_at", "id"], unique=False)
+
+
+def _make_reversal() -> None:
     op.create_table(
         "reversal",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -223,6 +280,9 @@ def upgrade() -> None:
     )
     op.create_index("reversal_of_charge", "reversal", ["organization_id", "charge_id"], unique=False)
     op.create_index("reversal_of_payment_intent", "reversal", ["organization_id", "payment_intent_id"], unique=False)
+
+
+def _make_sale() -> None:
     op.create_table(
         "sale",
         sa.Column("id", sa.String(), nullable=False),
@@ -249,6 +309,9 @@ def upgrade() -> None:
     )
     op.create_index("sale_of_customer", "sale", ["organization_id", "customer_id", "occurred_at"], unique=False)
     op.create_index("sale_of_subscription", "sale", ["organization_id", "subscription_id", "occurred_at"], unique=False)
+
+
+def _make_sale_payment() -> None:
     op.create_table(
         "sale_payment",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -262,6 +325,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "payment_id"),
     )
     op.create_index("sale_payment_of_sale", "sale_payment", ["organization_id", "source", "source_id"], unique=False)
+
+
+def _make_affiliate() -> None:
     op.create_table(
         "affiliate",
         sa.Column("id", sa.String(), nullable=False),
@@ -298,6 +364,9 @@ def upgrade() -> None:
     op.create_index(
         "affiliate_of_program", "affiliate", ["organization_id", "program_id", "created_at", "id"], unique=False
     )
+
+
+def _make_campaign_coupon() -> None:
     op.create_table(
         "campaign_coupon",
         sa.Column("id", sa.String(), nullable=False),
@@ -336,6 +405,9 @@ def upgrade() -> None:
         ["organization_id", "program_id", "created_at", "id"],
         unique=False,
     )
+
+
+def _make_affiliate_code() -> None:
     op.create_table(
         "affiliate_code",
         sa.Column("id", sa.String(), nullable=False),
@@ -395,6 +467,9 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_affiliate_code_campaign_coupon_id"), "affiliate_code", ["campaign_coupon_id"], unique=False
     )
+
+
+def _make_affiliate_link() -> None:
     op.create_table(
         "affiliate_link",
         sa.Column("id", sa.String(), nullable=False),
@@ -417,6 +492,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug"),
     )
     op.create_index(op.f("ix_affiliate_link_affiliate_id"), "affiliate_link", ["affiliate_id"], unique=False)
+
+
+def _make_lead() -> None:
     op.create_table(
         "lead",
         sa.Column("id", sa.String(), nullable=False),
@@ -448,6 +526,9 @@ def upgrade() -> None:
     op.create_index("lead_by_email", "lead", ["organization_id", "email_key", "created_at"], unique=False)
     op.create_index("lead_newest_first", "lead", ["organization_id", "created_at", "id"], unique=False)
     op.create_index("lead_of_affiliate", "lead", ["organization_id", "affiliate_id", "created_at", "id"], unique=False)
+
+
+def _make_binding() -> None:
     op.create_table(
         "binding",
         sa.Column("organization_id", sa.String(), nullable=False),
@@ -477,6 +558,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("organization_id", "kind", "ref"),
     )
+
+
+def _make_conversion() -> None:
     op.create_table(
         "conversion",
         sa.Column("id", sa.String(), nullable=False),
@@ -535,6 +619,9 @@ def upgrade() -> None:
     op.create_index(
         "conversion_of_program", "conversion", ["organization_id", "program_id", "occurred_at", "id"], unique=False
     )
+
+
+def _make_ledger_entry() -> None:
     op.create_table(
         "ledger_entry",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,0 +1,209 @@
+"""Random histories of sales, subscriptions and money that goes back, and the ways in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import strategies as st
+
+from rekomi_mcp.domain.sales import (
+    Fact,
+    Referral,
+    Reversal,
+    ReversalKind,
+    ReversalStatus,
+    Sale,
+    SaleSource,
+    SubscriptionStarted,
+)
+
+Event = tuple[Fact, ...]
+Books = dict[str, Any]
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = START + timedelta(days=20)
+CODES = {"promo_sarah": "Sarah Lee", "promo_tom": "Tom Ray"}
+"""Sarah's goes before clicks; Tom's leaves the sale to them, and has a rate of its own."""
+NOBODYS = "promo_nobody"
+RATES = {"promo_tom": Fraction(30, 100)}
+RATE, RAISED = Fraction(20, 100), Fraction(25, 100)
+CLICKS = {"click_1": ("visitor_1", "Sarah Lee", 1), "click_2": ("visitor_1", "Tom Ray", 4)}
+"""The visitor, whose link, and the day."""
+WINDOW_DAYS = 5
+LEADS = {"kim@example.com": [("Tom Ray", 3)]}
+
+
+def day(number: float) -> datetime:
+    return START + timedelta(days=number)
+
+
+@dataclass(frozen=True)
+class Renewals:
+    months: int | None
+    delay: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the owner changed: long before any news comes, and it counts from its own day on."""
+
+    tom_paused: tuple[int, int] | None = None
+    """From the one day up to the other."""
+    raised: int | None = None
+    """The day from which the program paid 25 %."""
+
+    def may_earn(self, name: str, at: datetime) -> bool:
+        return (
+            name != "Tom Ray" or self.tom_paused is None or not day(self.tom_paused[0]) <= at < day(self.tom_paused[1])
+        )
+
+    def rate(self, at: datetime) -> Fraction:
+        return RAISED if self.raised is not None and at >= day(self.raised) else RATE
+
+
+@dataclass
+class History:
+    """What happened; `events` are what is told of it."""
+
+    renewals: Renewals
+    changes: Changes
+    sales: list[Sale]
+    started: list[SubscriptionStarted]
+    reversals: list[list[Reversal]]
+    partly_told: list[Sale]
+    """Some sales again, by an event that knows neither codes nor clicks."""
+
+    def events(self) -> list[Event]:
+        facts: list[Fact] = [
+            *self.sales,
+            *self.started,
+            *self.partly_told,
+            *(r for each in self.reversals for r in each),
+        ]
+        return [(replace(fact, event_id=f"evt_{number}"),) for number, fact in enumerate(facts)]
+
+
+CUSTOMERS: tuple[tuple[str | None, str | None], ...] = (
+    ("cus_kim", "Kim@example.com"),
+    ("cus_lou", "lou@example.com"),
+    (None, "kim@example.com"),
+    ("cus_max", None),
+    (None, "lou@example.com"),
+)
+DAYS = st.integers(0, 8)
+TOLD_CODES = st.lists(st.sampled_from([*CODES, NOBODYS]), max_size=2, unique=True).map(tuple)
+REFERRALS = st.one_of(st.none(), st.sampled_from([Referral(click_id=c) for c in CLICKS]))
+
+
+@st.composite
+def _sales(draw: st.DrawFn) -> list[Sale]:
+    found: list[Sale] = []
+    for number in range(draw(st.integers(1, 6))):
+        customer, email = draw(st.sampled_from(CUSTOMERS))
+        net = draw(st.sampled_from([0, 1000, 3333, 4000]))
+        found.append(
+            Sale(
+                source=SaleSource.Invoice,
+                source_id=f"in_{number}",
+                event_id="",
+                occurred_at=day(draw(DAYS)),
+                currency="USD",
+                net_minor=net,
+                gross_minor=net + net // 10,
+                customer_id=customer,
+                customer_email=email,
+                subscription_id=draw(st.sampled_from([None, "sub_1", "sub_2"])) if customer else None,
+                promotion_code_ids=draw(TOLD_CODES),
+                payment_ids=(f"pi_{number}",),
+                referral=draw(REFERRALS),
+                is_counted=draw(st.sampled_from([True, True, True, False])),
+            )
+        )
+    return found
+
+
+@st.composite
+def _started(draw: st.DrawFn) -> list[SubscriptionStarted]:
+    found: list[SubscriptionStarted] = []
+    for subscription in ("sub_1", "sub_2"):
+        customer = draw(st.sampled_from(["cus_kim", "cus_lou"]))
+        begun = draw(DAYS)
+        if draw(st.booleans()):
+            codes, referral = draw(TOLD_CODES), draw(REFERRALS)
+            found.append(
+                SubscriptionStarted(subscription, customer, "", day(begun), codes, referral, draw(st.booleans()))
+            )
+        if draw(st.booleans()):
+            found.append(
+                SubscriptionStarted(subscription, customer, "", day(begun + draw(st.integers(1, 3))), draw(TOLD_CODES))
+            )
+    return found
+
+
+@st.composite
+def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
+    found: list[list[Reversal]] = []
+    for number in range(draw(st.integers(0, 3))):
+        sale = draw(st.sampled_from(sales))
+        kind = draw(st.sampled_from(list(ReversalKind)))
+        amount = draw(st.integers(1, max(1, sale.gross_minor)))
+        ends = {
+            ReversalKind.Refund: [["pending", "succeeded"], ["succeeded", "failed"], ["succeeded"]],
+            ReversalKind.CreditNote: [["succeeded"], ["succeeded", "failed"]],
+            ReversalKind.Dispute: [
+                ["pending", "failed"],
+                ["open"],
+                ["open", "succeeded"],
+                ["open", "failed"],
+                ["open", "succeeded", "failed", "succeeded"],
+            ],
+        }[kind]
+        of_note = kind is ReversalKind.CreditNote
+        begun = draw(st.integers(0, 9))
+        found.append(
+            [
+                Reversal(
+                    id=f"{kind.value}_{number}",
+                    kind=kind,
+                    event_id="",
+                    occurred_at=day(begun + step),
+                    currency="USD",
+                    amount_minor=amount,
+                    status=ReversalStatus(status),
+                    payment_intent_id=None if of_note else sale.payment_ids[0],
+                    told_at=day(begun + step),
+                    sale=(SaleSource.Invoice, sale.source_id) if of_note else None,
+                )
+                for step, status in enumerate(draw(st.sampled_from(ends)))
+            ]
+        )
+    return found
+
+
+_PAUSES = st.sampled_from([None, None, (2, 5), (0, 7), (4, 9)])
+_CHANGES = st.builds(Changes, tom_paused=_PAUSES, raised=st.sampled_from([None, None, 1, 4]))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    sales = draw(_sales())
+    again = draw(st.lists(st.sampled_from(sales), max_size=2))
+    return History(
+        renewals=Renewals(draw(st.sampled_from([None, 0, 1])), draw(st.sampled_from([0, 0, 1]))),
+        changes=draw(_CHANGES),
+        sales=sales,
+        started=draw(_started()),
+        reversals=draw(_reversals(sales)),
+        partly_told=[replace(sale, promotion_code_ids=(), referral=None) for sale in again],
+    )
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, told: Sequence[Event]) -> list[list[Event]]:
+    """Batches that bring every event in any order."""
+    sent = list(draw(st.permutations(told)))
+    cuts = sorted(draw(st.sets(st.integers(1, len(sent) - 1)))) if len(sent) > 1 else []
+    return [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
