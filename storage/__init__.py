@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import past_terms as past_terms
     from rekomi_mcp.storage import programs as programs
     from rekomi_mcp.storage import rows as rows
+    from rekomi_mcp.storage import sale_payments as sale_payments
     from rekomi_mcp.storage import sales as sales
     from rekomi_mcp.storage import server_sales as server_sales
     from rekomi_mcp.storage import signing_secrets as signing_secrets
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _SUBJECTS = frozenset(
     """affiliates audit campaign_coupons clicks codes conversions explanations idempotency identity inbox leads ledger
-    links organizations outbound pages past_terms programs rows sales server_sales signing_secrets tables tokens""".split()
+    links organizations outbound pages past_terms programs rows sale_payments sales server_sales signing_secrets tables tokens""".split()
 )
 
 

@@ -1,4 +1,4 @@
-"""Sales, their payments and reversals, and whom customers belong to: read and written in batches."""
+"""Sales, their reversals, and whom customers belong to: read and written in batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,6 @@ from rekomi_mcp.storage.tables import (
     ConversionRow,
     ReversalRow,
     SaleCodeRow,
-    SalePaymentRow,
     SaleRow,
 )
 
@@ -72,25 +71,6 @@ def conversions_of(session: Session, sale_ids: Iterable[str]) -> dict[str, Conve
     for wanted in parts(sale_ids):
         query = select(ConversionRow).where(col(ConversionRow.sale_id).in_(wanted))
         found |= {row.sale_id: row for row in session.exec(query)}
-    return found
-
-
-def sales_of_payments(session: Session, organization_id: str, payment_ids: Iterable[str]) -> dict[str, SaleKey]:
-    query = select(SalePaymentRow).where(SalePaymentRow.organization_id == organization_id)
-    found: dict[str, SaleKey] = {}
-    for wanted in parts(payment_ids):
-        of_payments = query.where(col(SalePaymentRow.payment_id).in_(wanted))
-        found |= {row.payment_id: (row.source, row.source_id) for row in session.exec(of_payments)}
-    return found
-
-
-def payments_of_sales(session: Session, organization_id: str, keys: Iterable[SaleKey]) -> dict[SaleKey, set[str]]:
-    query = select(SalePaymentRow).where(SalePaymentRow.organization_id == organization_id)
-    found: dict[SaleKey, set[str]] = {}
-    for source, ids in grouped(keys):
-        of_source = query.where(SalePaymentRow.source == source, col(SalePaymentRow.source_id).in_(ids))
-        for row in session.exec(of_source):
-            found.setdefault((source, row.source_id), set()).add(row.payment_id)
     return found
 
 
@@ -187,19 +167,6 @@ def update_reversals(session: Session, organization_id: str, rows: Rows) -> None
         col(ReversalRow.organization_id) == organization_id, col(ReversalRow.id) == bindparam("reversal_id")
     )
     values = {name: bindparam(f"new_{name}", type_=types[name]) for name in names}
-    session.connection().execute(query.values(values), rows)
-
-
-def move_payments(session: Session, organization_id: str, rows: Rows) -> None:
-    """Give payments to the sale they belong to after all, by `old_payment_id`."""
-    if not rows:
-        return
-    query = update(SalePaymentRow).where(
-        col(SalePaymentRow.organization_id) == organization_id,
-        col(SalePaymentRow.payment_id) == bindparam("old_payment_id"),
-    )
-    types = {c.name: c.type for c in inspect(SalePaymentRow).columns}
-    values = {name: bindparam(f"new_{name}", type_=types[name]) for name in ("source", "source_id")}
     session.connection().execute(query.values(values), rows)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 from rekomi_mcp.domain.money import half_up, share
 
@@ -66,9 +67,12 @@ def choose_rate(code: Rate | None, affiliate: Rate | None, program: Rate) -> tup
     return program, RateSource.Program
 
 
-def remaining_minor(commission_minor: int, gross_minor: int, reversed_minor: int) -> int:
-    """Commission left after `reversed_minor` of the `gross_minor` the customer paid has gone back."""
+def remaining_minor(commission_minor: int, gross_minor: int, reversed_minor: Fraction | int) -> int:
+    """Commission left after `reversed_minor` of the `gross_minor` the customer paid has gone back.
+
+    What went back may be a part of a refund, which need not be a whole minor unit: it is rounded here and only here.
+    """
     if gross_minor <= 0:
         return commission_minor
     kept = gross_minor - min(gross_minor, max(0, reversed_minor))
-    return half_up(commission_minor * kept, gross_minor)
+    return half_up(commission_minor * kept.numerator, gross_minor * kept.denominator)

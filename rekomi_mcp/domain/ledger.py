@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from fractions import Fraction
+from typing import TypeVar
 
 from rekomi_mcp.domain.commission import remaining_minor
 from rekomi_mcp.domain.sales import Reversal
+
+K = TypeVar("K")
+Share = Fraction | int
+"""A part of something, or an amount that is a part of one: exact, and a plain integer where it is whole."""
 
 
 class EntryKind(StrEnum):
@@ -38,8 +44,20 @@ class Step:
     remaining_minor: int
 
 
+def shares(paid_minor: Mapping[K, int]) -> dict[K, Share]:
+    """The part that each sale bears of what goes back of one payment, by what of the payment went into it."""
+    whole = sum(paid_minor.values())
+    if len(paid_minor) == 1 or not whole:
+        return dict.fromkeys(paid_minor, 1)
+    return {key: Fraction(part, whole) for key, part in paid_minor.items()}
+
+
 def reversal_steps(
-    commission_minor: int, gross_minor: int, known_minor: Mapping[str, int], changes: Sequence[Reversal]
+    commission_minor: int,
+    gross_minor: int,
+    known_minor: Mapping[str, Share],
+    changes: Sequence[Reversal],
+    share: Share = 1,
 ) -> list[Step]:
     """The entries that changed reversals cause, oldest change first.
 
@@ -47,13 +65,14 @@ def reversal_steps(
         commission_minor: what the sale earned before any reversal.
         gross_minor: what the customer paid.
         known_minor: what each reversal known so far takes away, by its id.
-        changes: reversals that are new or have another status or amount than in `known_minor`.
+        changes: reversals that are new or have another status or amount than in `known_minor`, or are borne otherwise.
+        share: the part of the changes that this sale bears.
     """
     effective = dict(known_minor)
     before = remaining_minor(commission_minor, gross_minor, sum(effective.values()))
     steps: list[Step] = []
     for change in sorted(changes, key=lambda r: (r.occurred_at, r.id)):
-        effective[change.id] = change.effective_minor
+        effective[change.id] = change.effective_minor * share
         after = remaining_minor(commission_minor, gross_minor, sum(effective.values()))
         if after != before:
             kind = EntryKind.Reversal if after < before else EntryKind.Restoration

@@ -31,6 +31,15 @@ class Referral:
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment intent or charge that paid a sale, perhaps among others."""
+
+    id: str
+    amount_minor: int | None = None
+    """What of it went into this sale, where that is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sale:
     """One paid (or free) sale. Checkout session, invoice, payment intent and charge of one sale are one Sale."""
 
@@ -49,13 +58,17 @@ class Sale:
     subscription_id: str | None = None
     promotion_code_ids: tuple[str, ...] = ()
     """In Stripe's order of the discounts."""
-    payment_ids: tuple[str, ...] = ()
-    """Payment intents and charges that paid it: how a refund finds its sale."""
+    payments: tuple[Payment, ...] = ()
+    """What paid it: how a refund finds its sale."""
     referral: Referral | None = None
     is_counted: bool = True
     """Whether its subscription's payments are counted with it: an invoice between two of them (an upgrade's) is not."""
     checkout_id: str | None = None
     """The checkout session that an invoice was written for, where that is told."""
+
+    @property
+    def payment_ids(self) -> tuple[str, ...]:
+        return tuple(payment.id for payment in self.payments)
 
     @property
     def amounts(self) -> tuple[str, int, int]:
@@ -172,6 +185,12 @@ class SaleReference:
     source: SaleSource
     source_id: str
     event_id: str
+    amount_minor: int | None = None
+    """What of the payment went into the sale, where that is told."""
+
+    @property
+    def payment(self) -> Payment:
+        return Payment(self.payment_id, self.amount_minor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,12 +255,12 @@ class StripeAccount:
         page = await self._attempt(lambda: client.v1.refunds.list_async(params, self._options()))
         return [_plain(refund) async for refund in page.auto_paging_iter()]
 
-    async def invoice_of_payment(self, payment_intent_id: str) -> str | None:
-        """The invoice that a payment intent paid, if it paid one."""
+    async def invoice_payments(self, payment_intent_id: str) -> list[JsonObject]:
+        """What a payment intent put into invoices; nothing for most that a checkout made."""
         client = await self._gateway.client()
-        params: Any = {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 1}
+        params: Any = {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 100}
         page = await self._attempt(lambda: client.v1.invoice_payments.list_async(params, self._options()))
-        return str(_plain(page.data[0])["invoice"]) if page.data else None
+        return [_plain(payment) async for payment in page.auto_paging_iter()]
 
     async def session_of_payment(self, payment_intent_id: str) -> str | None:
         """The checkout session whose payment intent this is, if there is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -12,6 +12,7 @@ from rekomi_mcp.domain import slugs
 from rekomi_mcp.domain.sales import (
     CodeChanged,
     CouponDeleted,
+    Payment,
     Referral,
     Reversal,
     ReversalKind,
@@ -79,7 +80,7 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         customer_name=invoice.get("customer_name"),
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
-        payment_ids=tuple(_payments_of_invoice(invoice)),
+        payments=tuple(Payment(p, amount) for (p, _), amount in paid_parts(_list(invoice, "payments")).items()),
         is_counted=invoice.get("billing_reason") not in _BETWEEN_PAYMENTS,
         referral=_referral(
             _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), _part(invoice, "metadata")
@@ -115,7 +116,7 @@ def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> S
         customer_email=customer.get("email") or session.get("customer_email"),
         customer_name=customer.get("name"),
         promotion_code_ids=promotion_codes(session.get("discounts")),
-        payment_ids=tuple(filter(None, [id_of(session.get("payment_intent"))])),
+        payments=tuple(Payment(p) for p in [id_of(session.get("payment_intent"))] if p is not None),
         referral=session_referral(session),
     )
 
@@ -302,6 +303,19 @@ def lacks_payments(invoice: JsonObject) -> bool:
     return invoice.get("payments") is None and subscription_of_invoice(invoice) is None
 
 
+def paid_parts(invoice_payments: Iterable[JsonObject]) -> dict[tuple[str, str | None], int | None]:
+    """How much of each payment went into each invoice, where that is told, by their ids. What is open has paid nothing."""
+    found: dict[tuple[str, str | None], int | None] = {}
+    for row in invoice_payments:
+        if row.get("status", "paid") != "paid":
+            continue
+        details, invoice_id = _part(row, "payment"), id_of(row.get("invoice"))
+        for payment_id in filter(None, (id_of(details.get(kind)) for kind in ("payment_intent", "charge"))):
+            before, amount = found.get((payment_id, invoice_id)), row.get("amount_paid")
+            found[payment_id, invoice_id] = before if amount is None else (before or 0) + int(amount)
+    return found
+
+
 def promotion_codes(discounts: Any) -> tuple[str, ...]:
     """Promotion code ids of expanded discounts, in Stripe's order."""
     rows = cast(list[JsonObject | str], discounts or [])
@@ -320,14 +334,6 @@ def _promotion_codes_of_invoice(invoice: JsonObject) -> Iterator[str]:
     yield from promotion_codes(invoice.get("discounts"))
     for line in _list(invoice, "lines"):
         yield from promotion_codes(line.get("discounts"))
-
-
-def _payments_of_invoice(invoice: JsonObject) -> Iterator[str]:
-    for payment in _list(invoice, "payments"):
-        details = _part(payment, "payment")
-        for kind in ("payment_intent", "charge"):
-            if (payment_id := id_of(details.get(kind))) is not None:
-                yield payment_id
 
 
 def _part(owner: JsonObject, name: str) -> JsonObject:

@@ -1,4 +1,4 @@
-"""What Stripe lists of a span of time, and which sale a payment belongs to."""
+"""What Stripe lists of a span of time, and which sales a payment paid."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from rekomi_mcp.domain.errors import StripeRefused
 from rekomi_mcp.domain.sales import SaleReference, SaleSource
 from rekomi_mcp.gateways.stripe import StripeAccount
+from rekomi_mcp.gateways.stripe_facts import paid_parts
 
 JsonObject = dict[str, Any]
 
@@ -59,13 +60,15 @@ async def coupons(stripe: StripeAccount, after: str | None) -> tuple[list[JsonOb
     return await stripe.page("coupons", starting_after=after)
 
 
-async def sale_of_payment(stripe: StripeAccount, payment_id: str, event_id: str) -> SaleReference | None:
-    """Which invoice or checkout a payment paid: a refund does not say."""
-    if (invoice_id := await stripe.invoice_of_payment(payment_id)) is not None:
-        return SaleReference(payment_id, SaleSource.Invoice, invoice_id, event_id)
+async def sales_of_payment(stripe: StripeAccount, payment_id: str, event_id: str) -> list[SaleReference]:
+    """Which invoices a payment paid, or else which checkout: a refund does not say."""
+    parts = paid_parts(await stripe.invoice_payments(payment_id))
+    if parts:
+        invoices = ((invoice_id, amount) for (_, invoice_id), amount in parts.items() if invoice_id is not None)
+        return [SaleReference(payment_id, SaleSource.Invoice, i, event_id, amount) for i, amount in invoices]
     if (session_id := await stripe.session_of_payment(payment_id)) is not None:
-        return SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)
-    return None
+        return [SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)]
+    return []
 
 
 async def is_paid(stripe: StripeAccount, source: SaleSource, source_id: str) -> bool:

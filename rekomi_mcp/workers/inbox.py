@@ -127,7 +127,7 @@ class InboxWorker:
         if not wanted:
             return set()
         with self._open_store().reading() as session:
-            return set(storage.sales.sales_of_payments(session, str(taken.organization_id), wanted))
+            return storage.sale_payments.settled(session, str(taken.organization_id), wanted)
 
     async def _ingest(self, taken: _Taken, events: Sequence[Event], facts: Sequence[Fact]) -> None:
         if events:

@@ -10,7 +10,7 @@ from typing import Any
 from rekomi_mcp.domain.sales import Fact, Reversal, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
-from rekomi_mcp.gateways.stripe_lists import sale_of_payment
+from rekomi_mcp.gateways.stripe_lists import sales_of_payment
 
 JsonObject = dict[str, Any]
 
@@ -35,7 +35,7 @@ async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collecti
     """The facts one event brings.
 
     Args:
-        known_payments: payment ids whose sale the store knows; for others of a refund Stripe is asked.
+        known_payments: payment ids of which the store knows what they paid; for others of a refund Stripe is asked.
 
     Raises:
         Refusal: Stripe could not be asked, or knows nothing of the object.
@@ -47,8 +47,8 @@ async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collecti
         for fact in facts
         if isinstance(fact, Reversal) and not any(p in known_payments for p in fact.payment_ids)
     }
-    references = [await sale_of_payment(stripe, payment_id, event.id) for payment_id in sorted(filter(None, unknown))]
-    return [*(reference for reference in references if reference is not None), *facts]
+    references = [await sales_of_payment(stripe, payment_id, event.id) for payment_id in sorted(filter(None, unknown))]
+    return [*(reference for of_payment in references for reference in of_payment), *facts]
 
 
 async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]:

@@ -55,13 +55,15 @@ class SaleCodeRow(Row, table=True):
 
 
 class SalePaymentRow(Row, table=True):
-    """Which sale a payment intent or charge paid, known before or after the sale itself is."""
+    """That a payment intent or charge paid a sale, known before or after the sale itself is. It may have paid several."""
 
     __table_args__ = (Index("sale_payment_of_sale", "organization_id", "source", "source_id"),)
     organization_id: str = Field(foreign_key="organization.id", primary_key=True)
     payment_id: str = Field(primary_key=True)
-    source: str
-    source_id: str
+    source: str = Field(primary_key=True)
+    source_id: str = Field(primary_key=True)
+    amount_minor: int | None = Field(default=None, sa_type=BigInteger)
+    """What of the payment went into this sale, where that is told."""
 
 
 class BindingRow(Row, table=True):

@@ -15,7 +15,7 @@ from sqlalchemy import Insert, Table, Update, bindparam, delete, event, insert
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import System
-from rekomi_mcp.domain.sales import Fact, Sale, SaleSource
+from rekomi_mcp.domain.sales import Fact, Payment, Sale, SaleSource
 from rekomi_mcp.pipeline import Call
 from rekomi_mcp.storage.engine import Store
 from rekomi_mcp.storage.tables import InboxEventRow
@@ -150,7 +150,7 @@ def _sales(filled: Filled, batch: int, now: datetime) -> list[Sale]:
                 customer_id=f"cus_bench_{number // 2}",
                 subscription_id=subscription,
                 promotion_code_ids=() if number % 2 else (filled.brand.promotion_code(number),),
-                payment_ids=(f"pi_bench_{number}",),
+                payments=(Payment(f"pi_bench_{number}"),),
             )
         )
     return sales

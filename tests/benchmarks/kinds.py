@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rekomi_mcp.app import App
-from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus, Sale, SaleSource
+from rekomi_mcp.domain.sales import Fact, Payment, Reversal, ReversalKind, ReversalStatus, Sale, SaleSource
 from rekomi_mcp.workers.inbox import BATCH
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.ingest import beside_floor, receive, work_off
@@ -64,7 +64,7 @@ class Teller:
             gross_minor=4400,
             customer_id=f"cus_{self._name}_{n}",
             customer_email=f"{self._name}-{n}@example.com",
-            payment_ids=(f"pi_{what}_{self._name}_{n}",),
+            payments=(Payment(f"pi_{what}_{self._name}_{n}"),),
             **more,
         )
 

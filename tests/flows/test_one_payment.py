@@ -10,7 +10,7 @@ import pytest
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import System
-from rekomi_mcp.domain.sales import SaleSource
+from rekomi_mcp.domain.sales import Payment, SaleSource
 from rekomi_mcp.storage.tables import AffiliateRow, ProgramRow
 from tests.support.world import World, operate, sale, sell
 
@@ -49,7 +49,7 @@ async def test_an_invoice_written_later_earns_what_its_checkout_did(
 ) -> None:
     acme, paid_at = world.acme, app.clock() - timedelta(hours=1)
     make_older(app, world)
-    paid: dict[str, Any] = {"payment_ids": ("pi_1",), "customer_id": "cus_1"}
+    paid: dict[str, Any] = {"payments": (Payment("pi_1"),), "customer_id": "cus_1"}
     checkout = sale("cs_1", source=SaleSource.CheckoutSession, codes=("promo_acme_sarah",), at=paid_at, **paid)
     invoice = sale("in_1", at=paid_at + timedelta(hours=2), **paid)
     if order == "checkout first":

@@ -67,6 +67,12 @@ def stage(stages: Callable[[str, str], Stage], database: str) -> Stage:
 
 
 @pytest.fixture
+def duo(stages: Callable[[str, str], Stage]) -> Stage:
+    """Sarah and Tom, each with a code, on SQLite."""
+    return stages("sqlite", "two codes")
+
+
+@pytest.fixture
 def applicants(stages: Callable[[str, str], Stage], database: str) -> Stage:
     """The same, and somebody has applied."""
     return stages(database, "application")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rekomi_mcp.domain.sales import (
     Fact,
+    Payment,
     Referral,
     Reversal,
     ReversalKind,
@@ -98,6 +99,17 @@ TOLD_CODES = st.lists(st.sampled_from([*CODES, NOBODYS]), max_size=2, unique=Tru
 REFERRALS = st.one_of(st.none(), st.sampled_from([Referral(click_id=c) for c in CLICKS]))
 
 
+def _payments(number: int, net: int) -> list[tuple[Payment, ...]]:
+    """A payment of its own mostly; or one that paid the sale before too, or a part of one and a part of the other."""
+    own, before = f"pi_{number}", f"pi_{number - 1}"
+    return [
+        (Payment(own),),
+        (Payment(own),),
+        (Payment(before),),
+        (Payment(own, net // 3), Payment(before, net - net // 3)),
+    ]
+
+
 @st.composite
 def _sales(draw: st.DrawFn) -> list[Sale]:
     found: list[Sale] = []
@@ -117,7 +129,7 @@ def _sales(draw: st.DrawFn) -> list[Sale]:
                 customer_email=email,
                 subscription_id=draw(st.sampled_from([None, "sub_1", "sub_2"])) if customer else None,
                 promotion_code_ids=draw(TOLD_CODES),
-                payment_ids=(f"pi_{number}",),
+                payments=draw(st.sampled_from(_payments(number, net))),
                 referral=draw(REFERRALS),
                 is_counted=draw(st.sampled_from([True, True, True, False])),
             )
@@ -173,7 +185,7 @@ def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
                     currency="USD",
                     amount_minor=amount,
                     status=ReversalStatus(status),
-                    payment_intent_id=None if of_note else sale.payment_ids[0],
+                    payment_intent_id=None if of_note else draw(st.sampled_from(sale.payment_ids)),
                     told_at=day(begun + step),
                     sale=(SaleSource.Invoice, sale.source_id) if of_note else None,
                 )

@@ -11,6 +11,7 @@ from math import floor
 from typing import Any
 
 from rekomi_mcp.domain.sales import (
+    Payment,
     Reversal,
     ReversalStatus,
     Sale,
@@ -18,6 +19,7 @@ from rekomi_mcp.domain.sales import (
 )
 from tests.races.histories import CLICKS, CODES, LEADS, RATES, WINDOW_DAYS, Books, History, day
 
+NONE = Fraction(0)
 Winner = tuple[str, str | None]
 """An affiliate, and the code by which they won."""
 
@@ -62,7 +64,7 @@ class Model:
             return
         rate = RATES.get(won[1] or "") or self.history.changes.rate(sale.occurred_at)
         commission = _half_up(rate * sale.net_minor)
-        gone = min(sale.gross_minor, sum(_gone(steps, sale) for steps in self.history.reversals))
+        gone = min(Fraction(sale.gross_minor), sum((self._gone(steps, sale) for steps in self.history.reversals), NONE))
         left = _half_up(Fraction(commission * (sale.gross_minor - gone), sale.gross_minor))
         state = "Refunded" if gone == sale.gross_minor else "Open"
         self.conversions.append((sale.source_id, won[0], commission, left, state))
@@ -118,11 +120,24 @@ class Model:
         )
 
     def _is_disputed(self, source_id: str) -> bool:
-        payments = {sale.payment_ids[0] for sale in self.history.sales if sale.source_id == source_id}
+        payments = {p for sale in self.history.sales if sale.source_id == source_id for p in sale.payment_ids}
         return any(
             steps[-1].status is ReversalStatus.Open and steps[-1].payment_intent_id in payments
             for steps in self.history.reversals
         )
+
+    def _gone(self, steps: Sequence[Reversal], sale: Sale) -> Fraction:
+        """What a reversal has taken away at the end: of a payment of several sales a part, by what each was paid of it."""
+        last = steps[-1]
+        if last.status is not ReversalStatus.Succeeded:
+            return NONE
+        if last.sale is not None:
+            return Fraction(last.amount_minor) if last.sale[1] == sale.source_id else NONE
+        paid = {
+            s.source_id: _paid(s, p) for s in self.history.sales for p in s.payments if p.id == last.payment_intent_id
+        }
+        whole = sum(paid.values())
+        return Fraction(last.amount_minor * paid.get(sale.source_id, 0), whole) if whole else NONE
 
     def _bind(self, won: Winner | None, fact: Sale | SubscriptionStarted) -> None:
         for ref in (fact.subscription_id, fact.customer_id):
@@ -136,11 +151,8 @@ def _moment(step: Sale | SubscriptionStarted) -> tuple[datetime, int, str]:
     return step.occurred_at, 0 if step.at_checkout else 1, step.subscription_id
 
 
-def _gone(steps: Sequence[Reversal], sale: Sale) -> int:
-    """What a reversal has taken away at the end."""
-    last = steps[-1]
-    mine = sale.payment_ids[0] == last.payment_intent_id or last.sale == (sale.source, sale.source_id)
-    return last.amount_minor if mine and last.status is ReversalStatus.Succeeded else 0
+def _paid(sale: Sale, payment: Payment) -> int:
+    return sale.gross_minor if payment.amount_minor is None else payment.amount_minor
 
 
 def _half_up(value: Fraction) -> int:

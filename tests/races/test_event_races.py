@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rekomi_mcp.app import App
-from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus
+from rekomi_mcp.domain.sales import Fact, Payment, Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.gateways.stripe_inbox import HANDLED_EVENTS
 from rekomi_mcp.storage.tables import InboxEventRow, PollCursorRow
 from rekomi_mcp.workers.inbox import InboxWorker
@@ -121,7 +121,15 @@ def test_one_sale_in_two_batches_at_once_is_one_conversion(
     """Under two event ids, or twice under the same."""
     [promotion_code] = [each["id"] for each in stage.stripe.promotion_codes()]
     first, second = (
-        [sale("in_1", event_id=f"evt_{name}", codes=(promotion_code,), customer_id="cus_1", payment_ids=("pi_1",))]
+        [
+            sale(
+                "in_1",
+                event_id=f"evt_{name}",
+                codes=(promotion_code,),
+                customer_id="cus_1",
+                payments=(Payment("pi_1"),),
+            )
+        ]
         for name in names
     )
     finished = reference(stage, ingest(stage, first), ingest(stage, second))
@@ -136,7 +144,7 @@ def test_a_refund_and_its_sale_at_once_leave_what_one_after_the_other_leaves(
     stage: Stage, subtests: pytest.Subtests
 ) -> None:
     [promotion_code] = [each["id"] for each in stage.stripe.promotion_codes()]
-    sold = [sale("in_1", codes=(promotion_code,), customer_id="cus_1", payment_ids=("pi_1",))]
+    sold = [sale("in_1", codes=(promotion_code,), customer_id="cus_1", payments=(Payment("pi_1"),))]
     given_back = [refund("re_1", "pi_1", 1100)]
     finished = reference(stage, ingest(stage, sold), ingest(stage, given_back))
     assert finished["balances"] == {("Sarah Lee", "USD"): 600}

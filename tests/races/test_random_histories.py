@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, select
@@ -147,11 +146,6 @@ def _books(session: Session) -> Books:
         "bound": sorted((row.kind, row.ref, names[row.affiliate_id]) for row in session.exec(select(BindingRow))),
         "held": {sales[row.sale_id]: row.on_hold_minor for row in conversions if row.on_hold_minor},
     }
-
-
-@pytest.fixture
-def duo(stages: Callable[[str, str], Stage]) -> Stage:
-    return stages("sqlite", "two codes")
 
 
 @settings(

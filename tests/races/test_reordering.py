@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -16,6 +16,7 @@ from sqlmodel import select
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.sales import (
     Fact,
+    Payment,
     Reversal,
     ReversalKind,
     ReversalStatus,
@@ -78,13 +79,13 @@ def history(sarah: str, tom: str) -> list[Event]:
 
     kim = {"customer_id": "cus_kim", "subscription_id": "sub_kim"}
     lou = {"customer_id": "cus_lou", "subscription_id": "sub_lou"}
-    first: dict[str, Any] = {"codes": (sarah,), "payment_ids": ("pi_kim1",), **kim}
-    ned: dict[str, Any] = {"customer_id": "cus_ned", "payment_ids": ("pi_ned",)}
+    first: dict[str, Any] = {"codes": (sarah,), "payments": (Payment("pi_kim1"),), **kim}
+    ned: dict[str, Any] = {"customer_id": "cus_ned", "payments": (Payment("pi_ned"),)}
     at_checkout: dict[str, Any] = {
         "source": SaleSource.CheckoutSession,
         "currency": "EUR",
         "codes": (tom,),
-        "payment_ids": ("pi_max",),
+        "payments": (Payment("pi_max"),),
     }
     return [
         # Kim's subscription with Sarah's code: told by two events, renewed twice, cancelled.
@@ -113,8 +114,8 @@ def history(sarah: str, tom: str) -> list[Event]:
         (paid("ned", 8, event="ned_checkout", codes=(sarah,), **ned),),
         (refund("ned", "ned_refund", 10, 1100, "ned"),),
         # Ola buys with Tom's code, and later without one: Tom's customer, also by a third purchase with Sarah's code.
-        (paid("ola1", 13, codes=(tom,), customer_id="cus_ola", payment_ids=("pi_ola1",)),),
-        (paid("ola2", 20, codes=(sarah,), customer_id="cus_ola", payment_ids=("pi_ola2",)),),
+        (paid("ola1", 13, codes=(tom,), customer_id="cus_ola", payments=(Payment("pi_ola1"),)),),
+        (paid("ola2", 20, codes=(sarah,), customer_id="cus_ola", payments=(Payment("pi_ola2"),)),),
         (paid("ola3", 21, customer_id="cus_ola"),),
         # Her bank takes the first payment back; the second is disputed too, and won.
         (dispute("ola1", "d1", 25, "pending"),),
@@ -123,7 +124,7 @@ def history(sarah: str, tom: str) -> list[Event]:
         (dispute("ola2", "d2_open", 26, "open"),),
         (dispute("ola2", "d2_won", 41, "failed"),),
         # Somebody came by himself.
-        (paid("nobody", 11, customer_id="cus_nobody", payment_ids=("pi_nobody",)),),
+        (paid("nobody", 11, customer_id="cus_nobody", payments=(Payment("pi_nobody"),)),),
         (refund("nobody", "nobody_refund", 12, 4400, "nobody"),),
     ]
 
@@ -170,12 +171,6 @@ def promotion_codes(stage: Stage) -> tuple[str, str]:
     """Sarah's and Tom's."""
     codes = {row.code: str(row.stripe_promotion_code_id) for row in stage.rows(AffiliateCodeRow)}
     return codes["SARAH20"], codes["TOM20"]
-
-
-@pytest.fixture
-def duo(stages: Callable[[str, str], Stage]) -> Stage:
-    """Sarah and Tom, each with a code, on SQLite."""
-    return stages("sqlite", "two codes")
 
 
 def test_the_history_in_its_own_order_comes_to_what_it_should(duo: Stage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
@@ -29,12 +28,6 @@ from tests.support.stage import Stage
 from tests.support.world import sale, sell
 
 KIM: dict[str, Any] = {"customer_id": "cus_kim", "subscription_id": "sub_kim"}
-
-
-@pytest.fixture
-def duo(stages: Callable[[str, str], Stage]) -> Stage:
-    """Sarah and Tom, each with a code, on SQLite."""
-    return stages("sqlite", "two codes")
 
 
 def tell(stage: Stage, *facts: Fact) -> None:

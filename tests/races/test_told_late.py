@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,15 @@ import pytest
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.ledger import NOT_PAYABLE
-from rekomi_mcp.domain.sales import CodeChanged, Reversal, ReversalKind, ReversalStatus, SaleSource, SubscriptionStarted
+from rekomi_mcp.domain.sales import (
+    CodeChanged,
+    Payment,
+    Reversal,
+    ReversalKind,
+    ReversalStatus,
+    SaleSource,
+    SubscriptionStarted,
+)
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
     AffiliateRow,
@@ -29,12 +36,6 @@ from tests.support.terms_watch import as_if_always
 from tests.support.world import sale, sell
 
 BY_KIM: dict[str, Any] = {"customer_email": "kim@example.com", **KIM}
-
-
-@pytest.fixture
-def duo(stages: Callable[[str, str], Stage]) -> Stage:
-    """Sarah and Tom, each with a code, on SQLite."""
-    return stages("sqlite", "two codes")
 
 
 def refund(number: int, amount: int, payment: str, status: str = "succeeded") -> Reversal:
@@ -121,7 +122,9 @@ def test_an_adopted_coupon_is_over_from_the_beginning_of_the_second_in_which_it_
 
 def test_a_sale_too_small_for_a_commission_is_refunded_all_the_same(duo: Stage) -> None:
     sarah, _ = promotion_codes(duo)
-    tell(duo, sale("in_1", at=day(1), codes=(sarah,), net=1, gross=1, payment_ids=("pi_1",)), refund(2, 1, "pi_1"))
+    tell(
+        duo, sale("in_1", at=day(1), codes=(sarah,), net=1, gross=1, payments=(Payment("pi_1"),)), refund(2, 1, "pi_1")
+    )
     [row] = duo.rows(ConversionRow)
     assert (row.commission_minor, row.state, row.refunded_at) == (0, "Refunded", day(2))
 
@@ -129,7 +132,7 @@ def test_a_sale_too_small_for_a_commission_is_refunded_all_the_same(duo: Stage) 
 def test_a_refund_of_an_own_purchase_takes_nothing_from_the_affiliate(duo: Stage) -> None:
     sarah, _ = promotion_codes(duo)
     address = next(row.email for row in duo.rows(AffiliateRow) if row.id == duo.cast.sarah)
-    own = sale("in_1", at=day(1), codes=(sarah,), customer_email=address, payment_ids=("pi_1",))
+    own = sale("in_1", at=day(1), codes=(sarah,), customer_email=address, payments=(Payment("pi_1"),))
     tell(duo, own, refund(2, 2200, "pi_1"))
     [row] = duo.rows(ConversionRow)
     assert (row.state, row.flag, row.remaining_minor) == ("Denied", "self_purchase", 0)
@@ -138,7 +141,7 @@ def test_a_refund_of_an_own_purchase_takes_nothing_from_the_affiliate(duo: Stage
 
 def test_a_full_refund_that_bounces_leaves_the_sale_as_it_was(duo: Stage) -> None:
     sarah, _ = promotion_codes(duo)
-    sold = sale("in_1", at=day(1), codes=(sarah,), payment_ids=("pi_1",))
+    sold = sale("in_1", at=day(1), codes=(sarah,), payments=(Payment("pi_1"),))
     tell(duo, sold, refund(2, 4400, "pi_1"))
     [row] = duo.rows(ConversionRow)
     assert (row.state, row.refunded_at, row.remaining_minor) == ("Refunded", day(2), 0)
@@ -159,7 +162,7 @@ def test_what_a_dispute_holds_leaves_nothing_payable_at_any_time(duo: Stage) -> 
 
 def test_a_refunded_checkout_that_is_an_invoices_sale_hands_its_refund_over(duo: Stage) -> None:
     sarah, _ = promotion_codes(duo)
-    paid: dict[str, Any] = {"at": day(1), "codes": (sarah,), "payment_ids": ("pi_1",)}
+    paid: dict[str, Any] = {"at": day(1), "codes": (sarah,), "payments": (Payment("pi_1"),)}
     tell(
         duo,
         sale("cs_1", source=SaleSource.CheckoutSession, **paid),

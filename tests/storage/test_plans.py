@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, LocalOwner, System, TokenKind
 from rekomi_mcp.domain.errors import NotFound
-from rekomi_mcp.domain.sales import Fact, Reversal, ReversalKind, ReversalStatus, SaleReference, SaleSource
+from rekomi_mcp.domain.sales import Fact, Payment, Reversal, ReversalKind, ReversalStatus, SaleReference, SaleSource
 from rekomi_mcp.operation import AnyOperation
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.databases import copy_sqlite
@@ -152,8 +152,8 @@ async def test_a_read_walks_indexes(app: App, world: World, name: str) -> None:
 async def test_ingest_walks_indexes(app: App, world: World) -> None:
     renewal: dict[str, Any] = {"customer_id": "cus_1", "subscription_id": "sub_1", "customer_email": "kim@example.com"}
     facts: list[Fact] = [
-        sale("in_1", codes=("promo_acme_sarah",), payment_ids=("pi_1",), **renewal),
-        sale("in_2", payment_ids=("pi_2",), **renewal),
+        sale("in_1", codes=("promo_acme_sarah",), payments=(Payment("pi_1"),), **renewal),
+        sale("in_2", payments=(Payment("pi_2"),), **renewal),
         sale("cs_1", source=SaleSource.CheckoutSession),
         SaleReference("pi_3", SaleSource.Invoice, "in_3", "evt_3"),
         Reversal(

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, decide
-from rekomi_mcp.domain.sales import Referral, Sale
+from rekomi_mcp.domain.sales import Payment, Referral, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale
 from rekomi_mcp.tools.ingest.claims import claims_on_sale
 from rekomi_mcp.tools.ingest.earning import earn, retract
 from rekomi_mcp.tools.ingest.known import Known, Lead, Recorded, key_of
-from rekomi_mcp.tools.ingest.reversing import link_payment, settle_all
+from rekomi_mcp.tools.ingest.reversing import link_payment, settle_all, settle_shared
 from rekomi_mcp.tools.ingest.terms import CREDITED, FREE, SELF_PURCHASE, Terms, outcome_of
 from rekomi_mcp.tools.ingest.writes import Writes
 
@@ -44,11 +44,12 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
             _decide(context, known, writes, recorded, is_corrected=is_corrected)
         if is_corrected:
             known.note_corrected(before, merged)
-    for payment_id in sale.payment_ids:
-        link_payment(context, known, writes, payment_id, known.doubles.get(key, key))
-    if key in known.doubles:
-        for payment_id in sorted(known.payments_of_sale.get(key, ())):
-            link_payment(context, known, writes, payment_id, known.doubles[key])
+    for payment in sale.payments:
+        link_payment(context, known, writes, payment, key)
+    for invoice in known.doubles.get(key, ()):
+        for payment_id in sorted(known.payments.of(key)):
+            link_payment(context, known, writes, Payment(payment_id), invoice)
+    settle_shared(context, known, writes, key)
 
 
 def credit_again(context: Context, known: Known, writes: Writes, recorded: Recorded) -> None:
@@ -58,11 +59,15 @@ def credit_again(context: Context, known: Known, writes: Writes, recorded: Recor
 
 
 def _note_double(known: Known, recorded: Recorded) -> bool:
-    """Whether it comes out now that the sale is an invoice's too. Once it has, it stays so."""
-    invoice = known.doubles.get(key_of(recorded.sale))
-    if invoice is None or recorded.double_of is not None:
+    """Whether it comes out now that the sale is an invoice's too. Once it has, it stays so.
+
+    Of several invoices that its payment is put on one is named, whichever came first.
+    """
+    invoices = [source_id for _, source_id in known.doubles.get(key_of(recorded.sale), ())]
+    first = min(filter(None, (*invoices, recorded.double_of)), default=None)
+    if first == recorded.double_of:
         return False
-    recorded.decision = {**recorded.decision, "doubleOf": invoice[1]}
+    recorded.decision = {**recorded.decision, "doubleOf": first}
     return True
 
 
@@ -72,7 +77,7 @@ def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
     It may be written weeks later: what became of the affiliate and of the terms meanwhile takes nothing back.
     """
     key = key_of(recorded.sale)
-    checkouts = [known.recorded[c] for c, invoice in known.doubles.items() if invoice == key and c in known.recorded]
+    checkouts = [known.recorded[c] for c, invoices in known.doubles.items() if key in invoices and c in known.recorded]
     won = [checkout for checkout in checkouts if checkout.winner is not None]
     if won and recorded.winner is None:
         first = min(won, key=lambda checkout: (checkout.sale.occurred_at, checkout.sale.source_id))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from rekomi_mcp.domain.sales import Fact, Referral, Sale, SaleReference, SaleSource
-from rekomi_mcp.tools.ingest.known import SaleKey, key_of
+from rekomi_mcp.domain.sales import Fact, Payment, Referral, Sale, SaleReference, SaleSource
+from rekomi_mcp.tools.ingest.known import key_of
+from rekomi_mcp.tools.ingest.payments import Payments, SaleKey
 
 _INVOICE, _CHECKOUT = SaleSource.Invoice.value, SaleSource.CheckoutSession.value
 
@@ -20,43 +21,54 @@ def checkout_key(sale: Sale) -> SaleKey:
 
 
 def find_doubles(
-    facts: Sequence[Fact], sale_of_payment: Mapping[str, SaleKey], stored: Collection[SaleKey]
-) -> dict[SaleKey, SaleKey]:
-    """Checkouts with the invoice they are one sale with, where both are stored or told here.
+    facts: Sequence[Fact], payments: Payments, stored: Collection[SaleKey]
+) -> dict[SaleKey, list[SaleKey]]:
+    """Checkouts with the invoices they are one sale with, where both are stored or told here, and one is news.
 
-    Two invoices may share a payment and are two sales: each is paid with a part of it.
+    Invoices that share a payment are sales of their own: each is paid with a part of it.
     """
-    there = {*stored, *(key_of(fact) for fact in facts if isinstance(fact, Sale))}
-    found: dict[SaleKey, SaleKey] = {}
-    for keys in _by_payment(facts, sale_of_payment).values():
-        invoices = sorted(key for key in keys & there if key[0] == _INVOICE)
-        for key in keys & there if invoices else ():
+    sold = _sales_of(facts)
+    there = {*stored, *sold}
+    found: dict[SaleKey, set[SaleKey]] = {}
+    for payment_id, told in _told_of(facts).items():
+        known = payments.paid([payment_id]).keys()
+        if told <= known and not told & sold:
+            continue
+        keys = (told | known) & there
+        invoices = {key for key in keys if key[0] == _INVOICE}
+        for key in keys if invoices else ():
             if key[0] == _CHECKOUT:
-                found[key] = min(invoices[0], found.get(key, invoices[0]))
-    return found
+                found.setdefault(key, set()).update(invoices)
+    return {key: sorted(invoices) for key, invoices in found.items()}
 
 
 def join_doubles(
-    facts: Sequence[Fact], doubles: Mapping[SaleKey, SaleKey], stored: Mapping[SaleKey, Sale]
+    facts: Sequence[Fact], doubles: Mapping[SaleKey, Sequence[SaleKey]], stored: Mapping[SaleKey, Sale]
 ) -> list[Fact]:
-    """The facts, with what each checkout knows of codes and clicks told of its invoice as well."""
-    told = {key_of(fact) for fact in facts if isinstance(fact, Sale)}
-    joined: list[Fact] = [*facts, *(stored[key] for key in {*doubles, *doubles.values()} - told)]
+    """The facts, with what each checkout knows of codes and clicks told of its invoices as well."""
+    told = _sales_of(facts)
+    concerned = {*doubles, *(invoice for invoices in doubles.values() for invoice in invoices)}
+    joined: list[Fact] = [*facts, *(stored[key] for key in sorted(concerned - told))]
     checkouts: dict[SaleKey, list[Sale]] = {}
-    for fact in [*(stored[key] for key in doubles.keys() & stored.keys()), *joined]:
-        if isinstance(fact, Sale) and (invoice := doubles.get(key_of(fact))) is not None:
-            checkouts.setdefault(invoice, []).append(fact)
+    sales = (fact for fact in joined if isinstance(fact, Sale))
+    for sale in (*(stored[key] for key in doubles.keys() & stored.keys()), *sales):
+        for invoice in doubles.get(key_of(sale), ()):
+            checkouts.setdefault(invoice, []).append(sale)
     return [
         _joined(fact, checkouts[key_of(fact)]) if isinstance(fact, Sale) and key_of(fact) in checkouts else fact
         for fact in joined
     ]
 
 
-def _by_payment(facts: Sequence[Fact], sale_of_payment: Mapping[str, SaleKey]) -> dict[str, set[SaleKey]]:
-    """Every sale that a payment is known or told to have paid; a checkout's own id counts as its payment."""
-    found: dict[str, set[SaleKey]] = {payment: {key} for payment, key in sale_of_payment.items()}
-    for payment, key in _told(facts):
-        found.setdefault(payment, set()).add(key)
+def _sales_of(facts: Iterable[Fact]) -> set[SaleKey]:
+    return {key_of(fact) for fact in facts if isinstance(fact, Sale)}
+
+
+def _told_of(facts: Iterable[Fact]) -> dict[str, set[SaleKey]]:
+    """The sales that each payment is told to have paid; a checkout's own id counts as its payment."""
+    found: dict[str, set[SaleKey]] = {}
+    for payment_id, key in _told(facts):
+        found.setdefault(payment_id, set()).add(key)
     return found
 
 
@@ -80,8 +92,16 @@ def _joined(invoice: Sale, checkouts: Sequence[Sale]) -> Sale:
         promotion_code_ids=tuple(dict.fromkeys(codes)),
         referral=_referral(checkouts) or invoice.referral,
         customer_email=invoice.customer_email or email,
-        payment_ids=tuple(dict.fromkeys(p for sale in (invoice, *checkouts) for p in sale.payment_ids)),
+        payments=(*invoice.payments, *_others(invoice, checkouts)),
     )
+
+
+def _others(invoice: Sale, checkouts: Sequence[Sale]) -> Iterator[Payment]:
+    """What paid the checkouts and is not told of the invoice; how much of it went into that, they cannot say."""
+    told = set(invoice.payment_ids)
+    for payment_id in dict.fromkeys(p for sale in checkouts for p in sale.payment_ids):
+        if payment_id not in told:
+            yield Payment(payment_id)
 
 
 def _referral(checkouts: Sequence[Sale]) -> Referral | None:

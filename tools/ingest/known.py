@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rekomi_mcp.domain.ledger import Share, shares
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleSource, SubscriptionStarted, second_of
+from rekomi_mcp.tools.ingest.payments import Parts, Payments, SaleKey
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.affiliates import AffiliateTerms
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
         ProgramRow,
     )
 
-SaleKey = tuple[str, str]
-"""A sale's source and source id."""
 Ref = tuple[str, str]
 """What sales have in common: a kind and an id."""
 CUSTOMER, SUBSCRIPTION, EMAIL = "customer", "subscription", "email"
@@ -89,8 +89,10 @@ class Earning:
     on_hold_minor: int = 0
     revision: int = 0
     """Of the decision it rests on."""
-    reversed_minor: dict[str, int] = field(default_factory=dict[str, int])
+    reversed_minor: dict[str, Share] = field(default_factory=dict[str, Share])
     """What each reversal takes away, by its id."""
+    borne: dict[str, Share] = field(default_factory=dict[str, Share])
+    """The part of each reversal that has been settled here, by its id."""
 
 
 @dataclass(slots=True)
@@ -127,8 +129,7 @@ class Known:
     recorded: dict[SaleKey, Recorded]
     later: list[Recorded]
     """Stored sales that news of the batch may change, because the news is of an earlier time."""
-    sale_of_payment: dict[str, SaleKey]
-    payments_of_sale: dict[SaleKey, set[str]]
+    payments: Payments
     bindings: dict[Ref, Binding]
     codes_by_promotion: dict[str, AffiliateCodeRow]
     codes: dict[str, AffiliateCodeRow]
@@ -154,8 +155,8 @@ class Known:
     """Those of the batch; what a checkout told of an invoice's sale is in the invoice's too."""
     corrects: bool = False
     """Whether the amounts of its sales are what Stripe says now."""
-    doubles: dict[SaleKey, SaleKey] = field(default_factory=dict[SaleKey, SaleKey])
-    """Checkouts of this batch whose payment is an invoice's, with that invoice."""
+    doubles: dict[SaleKey, list[SaleKey]] = field(default_factory=dict[SaleKey, list[SaleKey]])
+    """Checkouts of this batch whose payment is an invoice's, with the invoices."""
 
     def invoice_index(self, subscription_id: str, at: datetime) -> int:
         """How many payments of the subscription were made before this time."""
@@ -216,26 +217,6 @@ class Known:
         self.leads[email_key].remove(lead)
         self.note_change((EMAIL, email_key), lead.since)
 
-    def note_payment(self, payment_id: str, key: SaleKey) -> bool:
-        """Remember what paid a sale; False when that is known already.
-
-        Of an invoice and a checkout with one payment the invoice has it, as soon as it is recorded.
-        """
-        before = self.sale_of_payment.get(payment_id)
-        if before is not None and not self._goes_over(before, key):
-            return False
-        if before is not None:
-            self.payments_of_sale.get(before, set()).discard(payment_id)
-        self.sale_of_payment[payment_id] = key
-        self.payments_of_sale.setdefault(key, set()).add(payment_id)
-        return True
-
-    def _goes_over(self, before: SaleKey, key: SaleKey) -> bool:
-        """Whether a payment is another sale's after all: its invoice's, or the one's that came when the other has not."""
-        if {before[0], key[0]} != {SaleSource.Invoice, SaleSource.CheckoutSession}:
-            return False
-        return self.doubles.get(before) == key or (before not in self.recorded and key in self.recorded)
-
     def note_reversal(self, reversal: Reversal) -> None:
         self.reversals[reversal.id] = reversal
         for payment_id in reversal.payment_ids:
@@ -243,21 +224,38 @@ class Known:
         if reversal.sale is not None:
             self._reversals_of.setdefault(reversal.sale, set()).add(reversal.id)
 
-    def sale_of(self, reversal: Reversal) -> SaleKey | None:
-        """The sale that a reversal takes from, when that is known."""
+    def shares_of(self, reversal: Reversal) -> dict[SaleKey, Share]:
+        """The sales that a reversal takes from, with the part that each bears."""
         if reversal.sale is not None:
-            return (reversal.sale[0].value, reversal.sale[1])
-        return next((self.sale_of_payment[p] for p in reversal.payment_ids if p in self.sale_of_payment), None)
+            return {(reversal.sale[0].value, reversal.sale[1]): 1}
+        paid = self.payments.paid(reversal.payment_ids)
+        if len(paid) > 1:
+            paid = _without_doubles(paid, self.recorded)
+        return shares({key: self._paid_minor(key, told) for key, told in paid.items()})
+
+    def _paid_minor(self, key: SaleKey, told: int | None) -> int:
+        """What of a payment went into a sale: all that was charged for it, where nothing else is told."""
+        if told is not None:
+            return told
+        recorded = self.recorded.get(key)
+        return max(0, recorded.sale.gross_minor) if recorded is not None else 0
 
     def reversals_of(self, key: SaleKey) -> list[Reversal]:
         if not self.reversals:
             return []
-        payments = (("payment", p) for p in self.payments_of_sale.get(key, ()))
+        payments = (("payment", p) for p in self.payments.of(key))
         ids = {i for ref in (key, *payments) for i in self._reversals_of.get(ref, ())}
         return [self.reversals[i] for i in sorted(ids)]
 
     def is_disputed(self, key: SaleKey) -> bool:
-        return any(reversal.status is ReversalStatus.Open for reversal in self.reversals_of(key))
+        opened = (each for each in self.reversals_of(key) if each.status is ReversalStatus.Open)
+        return any(self.shares_of(each).get(key) for each in opened)
+
+
+def _without_doubles(paid: Parts, recorded: Mapping[SaleKey, Recorded]) -> Parts:
+    """What a payment paid, but for the checkout that is one sale with an invoice of it."""
+    invoices = {key: told for key, told in paid.items() if key[0] == SaleSource.Invoice}
+    return invoices if invoices.keys() & recorded.keys() else paid
 
 
 def key_of(sale: Sale) -> SaleKey:

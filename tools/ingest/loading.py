@@ -25,6 +25,7 @@ from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest.binding import origin_of_sale, origin_of_subscription
 from rekomi_mcp.tools.ingest.doubles import checkout_key, find_doubles, join_doubles
 from rekomi_mcp.tools.ingest.known import (
+    DENIED,
     EMAIL,
     SUBSCRIPTION,
     Binding,
@@ -34,10 +35,10 @@ from rekomi_mcp.tools.ingest.known import (
     Origin,
     Recorded,
     Ref,
-    SaleKey,
     key_of,
     refs_of,
 )
+from rekomi_mcp.tools.ingest.payments import Payments, SaleKey
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.clicks import Click
@@ -63,13 +64,14 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     references = [f for f in facts if isinstance(f, SaleReference)]
 
     payment_ids = {p for f in (*sales, *reversals) for p in f.payment_ids} | {f.payment_id for f in references}
-    sale_of_payment = storage.sales.sales_of_payments(session, organization_id, payment_ids)
+    payments = Payments()
+    payments.read(context, payment_ids)
     told = {key_of(sale) for sale in sales}
-    keys = told | set(sale_of_payment.values()) | {(f.source.value, f.source_id) for f in references}
+    keys = told | payments.sales() | {(f.source.value, f.source_id) for f in references}
     keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
     keys |= {checkout_key(sale) for sale in sales if sale.checkout_id is not None}
     rows = storage.sales.by_keys(session, organization_id, keys)
-    doubles = find_doubles(facts, sale_of_payment, rows.keys())
+    doubles = find_doubles(facts, payments, rows.keys())
     if doubles:
         facts = join_doubles(facts, doubles, {key: sale_of(rows[key]) for key in rows})
         sales = [f for f in facts if isinstance(f, Sale)]
@@ -79,7 +81,8 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     later = _later(context, news, sales, started, bindings)
     rows |= later
     keys |= later.keys()
-    payments = storage.sales.payments_of_sales(session, organization_id, keys)
+    taken_back = _taken_back(context, payments, keys, payment_ids, reversals)
+    rows |= storage.sales.by_keys(session, organization_id, payments.sales() - keys)
     recorded = _recorded(context, rows)
 
     deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
@@ -87,9 +90,8 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     known = _claims(context, facts, deciding, started, bindings.rows)
     known.facts, known.doubles, known.corrects = facts, doubles, corrects
     known.recorded, known.later = recorded, [recorded[key] for key in later]
-    known.sale_of_payment = {**sale_of_payment, **{p: key for key, of_sale in payments.items() for p in of_sale}}
-    known.payments_of_sale = payments
-    _load_reversals(context, known, keys, payment_ids, reversals)
+    known.payments = payments
+    _note_reversals(known, taken_back)
     return known
 
 
@@ -253,8 +255,7 @@ def _claims(
         organization=organization,
         recorded={},
         later=[],
-        sale_of_payment={},
-        payments_of_sale={},
+        payments=Payments(),
         bindings={ref: _binding(row) for ref, row in rows.items()},
         stored_bindings=set(rows),
         codes_by_promotion=codes_by_promotion,
@@ -331,20 +332,35 @@ def _leads(rows: Sequence[LeadRow]) -> list[Lead]:
     return sorted(found, key=Lead.place)
 
 
-def _load_reversals(
-    context: Context, known: Known, keys: set[SaleKey], payment_ids: set[str], facts: Sequence[Reversal]
-) -> None:
-    """What was taken back of these sales so far, and what it takes from each."""
+def _taken_back(
+    context: Context, payments: Payments, keys: set[SaleKey], payment_ids: set[str], facts: Sequence[Reversal]
+) -> list[ReversalRow]:
+    """What was taken back of these sales so far, and of those that bear it with them."""
     session, organization_id = context.session, context.organization_id
-    payment_ids |= known.sale_of_payment.keys()
-    rows = storage.sales.reversals_of_payments(session, organization_id, payment_ids)
-    rows += storage.sales.reversals_of_sales(session, organization_id, keys)
-    rows += storage.sales.reversals_by_ids(session, organization_id, (r.id for r in facts)).values()
+    rows = storage.sales.reversals_by_ids(session, organization_id, (r.id for r in facts))
+    while keys or payment_ids:
+        payments.read_of(context, keys)
+        payment_ids = payment_ids | {p for key in keys for p in payments.of(key)}
+        of_payments = storage.sales.reversals_of_payments(session, organization_id, payment_ids)
+        of_sales = storage.sales.reversals_of_sales(session, organization_id, keys)
+        rows |= {row.id: row for row in (*of_payments, *of_sales)}
+        before = payments.sales()
+        payments.read(context, (p for row in of_payments for p in reversal_of(row).payment_ids))
+        keys, payment_ids = payments.sales() - before, set()
+    return list(rows.values())
+
+
+def _note_reversals(known: Known, rows: Sequence[ReversalRow]) -> None:
+    """What was taken back so far, and what it takes from each sale."""
     for row in rows:
         known.note_reversal(reversal_of(row))
     for key, recorded in known.recorded.items():
-        if recorded.earning is not None and recorded.earning.state != "Denied":
-            recorded.earning.reversed_minor = {r.id: r.effective_minor for r in known.reversals_of(key)}
+        earning = recorded.earning
+        if earning is None or earning.state == DENIED:
+            continue
+        for reversal in known.reversals_of(key):
+            share = earning.borne[reversal.id] = known.shares_of(reversal).get(key, 0)
+            earning.reversed_minor[reversal.id] = reversal.effective_minor * share
 
 
 def reversal_of(row: ReversalRow) -> Reversal:

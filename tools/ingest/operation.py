@@ -25,7 +25,7 @@ from rekomi_mcp.tools.ingest.coupons import note_code, note_coupon
 from rekomi_mcp.tools.ingest.crediting import credit, credit_again
 from rekomi_mcp.tools.ingest.known import Known, Recorded
 from rekomi_mcp.tools.ingest.loading import load, sale_of
-from rekomi_mcp.tools.ingest.reversing import link_payment, reverse
+from rekomi_mcp.tools.ingest.reversing import link_payment, reverse, settle_shared
 from rekomi_mcp.tools.ingest.writes import Writes
 
 AT_ONCE = 500
@@ -121,7 +121,9 @@ def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
         case SubscriptionEnded():
             writes.ended_subscriptions.append({"subscription_id": fact.subscription_id, "at": fact.occurred_at})
         case SaleReference():
-            link_payment(context, known, writes, fact.payment_id, (fact.source.value, fact.source_id))
+            key = (fact.source.value, fact.source_id)
+            link_payment(context, known, writes, fact.payment, key)
+            settle_shared(context, known, writes, key)
         case CodeChanged():
             note_code(context, known, fact)
         case CouponDeleted():

@@ -8,12 +8,15 @@ from typing import Any
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.ledger import EntryKind
-from rekomi_mcp.domain.sales import Reversal, Sale
+from rekomi_mcp.domain.sales import Payment, Reversal, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.known import Earning, Lead, Recorded, Ref, SaleKey
+from rekomi_mcp.tools.ingest.known import Earning, Lead, Recorded, Ref
+from rekomi_mcp.tools.ingest.payments import SaleKey
 
 RowValues = dict[str, Any]
+_Part = tuple[str, str, str]
+"""A payment, and the sale it paid."""
 
 
 def _rows() -> list[RowValues]:
@@ -31,9 +34,9 @@ class Writes:
     sales: list[RowValues] = field(default_factory=_rows)
     redecided: dict[str, RowValues] = field(default_factory=_by_id)
     sale_codes: list[RowValues] = field(default_factory=_rows)
-    payments: dict[str, RowValues] = field(default_factory=_by_id)
-    moved_payments: dict[str, RowValues] = field(default_factory=_by_id)
-    """Stored ones that are an invoice's after all."""
+    payments: dict[_Part, RowValues] = field(default_factory=dict["_Part", RowValues])
+    told_payments: dict[_Part, RowValues] = field(default_factory=dict["_Part", RowValues])
+    """Stored ones of which the amount is told now."""
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
     leads: dict[str, RowValues] = field(default_factory=_by_id)
@@ -88,16 +91,23 @@ class Writes:
             {"organization_id": context.organization_id, "promotion_code_id": promotion_code_id, "sale_id": sale_id}
         )
 
-    def payment(self, context: Context, payment_id: str, key: SaleKey, *, is_new: bool) -> None:
-        owner: RowValues = {"source": key[0], "source_id": key[1]}
-        if is_new or payment_id in self.payments:
-            self.payments[payment_id] = {
+    def payment(self, context: Context, payment: Payment, key: SaleKey, *, is_new: bool) -> None:
+        part = (payment.id, *key)
+        if is_new or part in self.payments:
+            self.payments[part] = {
                 "organization_id": context.organization_id,
-                "payment_id": payment_id,
-                **owner,
+                "payment_id": payment.id,
+                "source": key[0],
+                "source_id": key[1],
+                "amount_minor": payment.amount_minor,
             }
         else:
-            self.moved_payments[payment_id] = {"old_payment_id": payment_id, **_new(owner)}
+            self.told_payments[part] = {
+                "old_payment_id": payment.id,
+                "old_source": key[0],
+                "old_source_id": key[1],
+                "new_amount_minor": payment.amount_minor,
+            }
 
     def lead(self, context: Context, lead: Lead, sale: Sale, *, is_new: bool) -> None:
         """A signup by a sale that cost nothing; one that is not new has its row already."""
@@ -225,7 +235,7 @@ class Writes:
         sales.redecide(session, list(self.redecided.values()))
         add_missing(session, tables.SaleCodeRow, self.sale_codes)
         add_missing(session, tables.SalePaymentRow, list(self.payments.values()))
-        sales.move_payments(session, context.organization_id, list(self.moved_payments.values()))
+        storage.sale_payments.set_amounts(session, context.organization_id, list(self.told_payments.values()))
         add_missing(
             session, tables.BindingRow, [row for ref, row in self.bindings.items() if ref not in stored_bindings]
         )

@@ -19,6 +19,7 @@ from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest import decide_facts
 from rekomi_mcp.tools.ingest.known import DENIED, Known, Recorded, SaleKey, key_of
 from rekomi_mcp.tools.ingest.loading import reversal_of
+from rekomi_mcp.tools.ingest.reversing import part_of
 from rekomi_mcp.tools.ingest.terms import CREDITED, DUPLICATE
 from rekomi_mcp.tools.ingest.writes import Writes
 from rekomi_mcp.tools.reconciling.stripe_walk import Walk
@@ -208,30 +209,31 @@ def _of_reversals(
     """Refunds, disputes and credit notes of recorded sales that are not known, or not as they stand now."""
     told = list({reversal.id: reversal for reversal in reversals}.values())
     rows = storage.sales.reversals_by_ids(context.session, context.organization_id, (each.id for each in told))
-    moved: dict[str, int] = defaultdict(int)
+    moved: dict[tuple[str, str], int] = defaultdict(int)
     for entry in books.writes.entries:
-        moved[entry["cause_id"]] += entry["amount_minor"]
+        moved[entry["cause_id"], entry["conversion_id"]] += entry["amount_minor"]
     for reversal in told:
-        key = books.known.sale_of(reversal)
-        recorded = books.known.recorded.get(key) if key is not None else None
         before = rows.get(reversal.id)
-        if recorded is None or recorded.earning is None or recorded.earning.state == DENIED or key is None:
+        if before is not None and not reversal.changes(reversal_of(before)):
             continue
-        if key[1] in decided or (before is not None and not reversal.changes(reversal_of(before))):
-            continue
-        yield Difference(
-            kind=WRONG_AMOUNT,
-            stripe_id=reversal.id,
-            sale_id=key[1],
-            at=reversal.occurred_at,
-            amount_minor=reversal.amount_minor,
-            currency=reversal.currency,
-            affiliate_id=recorded.earning.affiliate_id,
-            earns_minor=moved[reversal.id],
-            earns_currency=recorded.earning.commission_currency,
-            outcome=f"{reversal.kind.value}_{reversal.status.value}",
-            mended=True,
-        )
+        for key, share in sorted(books.known.shares_of(reversal).items()):
+            recorded = books.known.recorded.get(key)
+            earning = recorded.earning if recorded is not None else None
+            if earning is None or earning.state == DENIED or key[1] in decided:
+                continue
+            yield Difference(
+                kind=WRONG_AMOUNT,
+                stripe_id=reversal.id,
+                sale_id=key[1],
+                at=reversal.occurred_at,
+                amount_minor=part_of(reversal, share),
+                currency=reversal.currency,
+                affiliate_id=earning.affiliate_id,
+                earns_minor=moved[reversal.id, earning.conversion_id],
+                earns_currency=earning.commission_currency,
+                outcome=f"{reversal.kind.value}_{reversal.status.value}",
+                mended=True,
+            )
 
 
 def _orphans(books: _Books, found: Walk) -> Iterable[Difference]:

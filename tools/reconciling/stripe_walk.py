@@ -11,7 +11,7 @@ import anyio
 
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
-from rekomi_mcp.gateways.stripe_lists import Listed, is_paid, made_between, sale_of_payment
+from rekomi_mcp.gateways.stripe_lists import Listed, is_paid, made_between, sales_of_payment
 from rekomi_mcp.tools.reconciling.window import MOST_OF_OURS, WindowQuestion
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ async def _find_sales_of_reversals(stripe: StripeAccount, found: Walk) -> None:
         if reversal.payment_intent_id is not None and not paid_by & set(reversal.payment_ids)
     }
 
-    async def reference(payment_id: str) -> SaleReference | None:
-        return await sale_of_payment(stripe, payment_id, unknown[payment_id])
+    async def references(payment_id: str) -> list[SaleReference]:
+        return await sales_of_payment(stripe, payment_id, unknown[payment_id])
 
-    references = await _at_once(reference, unknown, found)
-    found.facts += [each for each in references.values() if each is not None]
+    answers = await _at_once(references, unknown, found)
+    found.facts += [each for of_payment in answers.values() for each in of_payment]
 
 
 async def _look_for_ours(stripe: StripeAccount, found: Walk, question: WindowQuestion) -> None:
