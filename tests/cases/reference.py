@@ -29,7 +29,8 @@ class Sale:
     subscription: str | None
     promotion_codes: list[str]
     """In Stripe's order: those of the session, of the invoice, of its lines."""
-    payment_intents: set[str]
+    payments: dict[str, Fraction]
+    """Payment intents that paid it, and the part of what goes back of each that this sale bears."""
     is_upgrade: bool = False
     """The invoice is for a change within a period: no payment that renewals are counted by."""
 
@@ -94,20 +95,24 @@ def _conversion(case: Case, sale: Sale, affiliate: str) -> Conversion:
     return Conversion(sale.id, affiliate, sale.currency, sale.net, commission, remaining)
 
 
-def _gone_back(case: Case, sale: Sale) -> int:
+def _gone_back(case: Case, sale: Sale) -> Fraction:
     """Succeeded refunds, lost disputes, and what credit notes gave back in other ways than by a refund."""
-    refunds = [each["amount"] for each in _paid_by(case, "refund", sale) if each["status"] == "succeeded"]
-    disputes = [each["amount"] for each in _paid_by(case, "dispute", sale) if each["status"] == "lost"]
+    refunds = [_borne(sale, each) for each in _paid_by(case, "refund", sale) if each["status"] == "succeeded"]
+    disputes = [_borne(sale, each) for each in _paid_by(case, "dispute", sale) if each["status"] == "lost"]
     notes = [
         note["post_payment_amount"] - sum(part["amount_refunded"] for part in note["refunds"])
         for note in case.api_state.get("credit_note", [])
         if note["invoice"] == sale.id and note["status"] == "issued"
     ]
-    return sum(refunds) + sum(disputes) + sum(notes)
+    return sum([*refunds, *disputes], Fraction(sum(notes)))
+
+
+def _borne(sale: Sale, given_back: JsonObject) -> Fraction:
+    return given_back["amount"] * sale.payments[given_back["payment_intent"]]
 
 
 def _paid_by(case: Case, kind: str, sale: Sale) -> list[JsonObject]:
-    return [each for each in case.api_state.get(kind, []) if each["payment_intent"] in sale.payment_intents]
+    return [each for each in case.api_state.get(kind, []) if each["payment_intent"] in sale.payments]
 
 
 def _sales(case: Case) -> list[Sale]:
@@ -137,7 +142,7 @@ def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
             *(code for session in began_here for code in _typed(session)),
             *_codes_of(case, [*invoice["discounts"], *of_lines]),
         ],
-        payment_intents=_intents_of(case, invoice),
+        payments={intent: _share(case, intent, invoice) for intent in _intents_of(case, invoice)},
         is_upgrade=invoice["billing_reason"] == "subscription_update",
     )
 
@@ -145,6 +150,13 @@ def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
 def _intents_of(case: Case, invoice: JsonObject) -> set[str]:
     payments = case.api_state.get("invoice_payment", [])
     return {each["payment"]["payment_intent"] for each in payments if each["invoice"] == invoice["id"]}
+
+
+def _share(case: Case, intent: str, invoice: JsonObject) -> Fraction:
+    """What of all that the payment paid went into this invoice."""
+    put = [each for each in case.api_state["invoice_payment"] if each["payment"]["payment_intent"] == intent]
+    here = sum(each["amount_paid"] for each in put if each["invoice"] == invoice["id"])
+    return Fraction(here, sum(each["amount_paid"] for each in put))
 
 
 def _is_of(case: Case, session: JsonObject, invoice: JsonObject) -> bool:
@@ -164,7 +176,7 @@ def _of_session(case: Case, session: JsonObject) -> Sale:
         customer=session["customer"],
         subscription=None,
         promotion_codes=_typed(session),
-        payment_intents={session["payment_intent"]},
+        payments={session["payment_intent"]: Fraction(1)},
     )
 
 

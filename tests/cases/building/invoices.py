@@ -95,16 +95,16 @@ def mark_paid(world: World, invoice: JsonObject, *, in_parts: Sequence[int] = ()
             world, part, invoice["currency"], customer=invoice["customer"], email=invoice["customer_email"]
         )
         intent["description"] = f"Payment for Invoice {invoice['number']}"
-        _pay_with(world, invoice, intent, is_default=position == 0)
+        _pay_with(world, invoice, intent, part, is_default=position == 0)
     _close(world, invoice)
 
 
-def _pay_with(world: World, invoice: JsonObject, intent: JsonObject, *, is_default: bool) -> None:
+def _pay_with(world: World, invoice: JsonObject, intent: JsonObject, part: int, *, is_default: bool) -> None:
     world.add(
         "invoice_payment",
         "inpay_1",
-        amount_paid=intent["amount"],
-        amount_requested=intent["amount"],
+        amount_paid=part,
+        amount_requested=part,
         currency=invoice["currency"],
         invoice=invoice["id"],
         is_default=is_default,
@@ -119,9 +119,11 @@ def _close(world: World, invoice: JsonObject) -> None:
 
 
 def attach(world: World, invoice: JsonObject, intent: JsonObject) -> None:
-    """Pay it with a payment that was made before."""
-    assert intent["amount_received"] == invoice["amount_due"], "the payment is the whole"
-    _pay_with(world, invoice, intent, is_default=True)
+    """Pay it with a payment that was made before, or with the part of it that is left."""
+    put = [each for each in world.all("invoice_payment") if each["payment"]["payment_intent"] == intent["id"]]
+    left = intent["amount_received"] - sum(each["amount_paid"] for each in put)
+    assert left >= invoice["amount_due"], "the payment is enough"
+    _pay_with(world, invoice, intent, invoice["amount_due"], is_default=True)
     _close(world, invoice)
 
 

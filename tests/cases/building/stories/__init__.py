@@ -16,6 +16,7 @@ from tests.cases.building.stories import (
     reversals,
     rules,
     sales,
+    shared,
     upgrades,
 )
 from tests.cases.building.story import Tell
@@ -35,6 +36,7 @@ _SUBJECTS = (
     people,
     doubles,
     upgrades,
+    shared,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
