@@ -175,10 +175,16 @@ def sale_of_conversion(session: Session, organization_id: str, conversion_id: st
     return next(_sales(session, _BY_CONVERSION, organization_id, conversion_id), None)
 
 
-def sale_by_source_id(session: Session, organization_id: str, source_id: str) -> SaleView | None:
-    """By the id of the sale itself, or of what paid it: a payment, a charge, the checkout of an invoice."""
-    found = next(_sales(session, _BY_SOURCE_ID, organization_id, source_id), None)
-    return found or next(_sales(session, _BY_PAYMENT, organization_id, source_id), None)
+def sales_by_source_id(session: Session, organization_id: str, source_id: str) -> list[SaleView]:
+    """By the id of the sale itself, or of what paid it: a payment, a charge, the checkout of an invoice.
+
+    One payment may have paid several; a checkout that is one sale with an invoice comes after it.
+    """
+    found = list(_sales(session, _BY_SOURCE_ID, organization_id, source_id))
+    if found:
+        return found[:1]
+    paid = _sales(session, _BY_PAYMENT, organization_id, source_id)
+    return sorted(paid, key=lambda sale: (sale.outcome != "duplicate", sale.occurred_at, sale.source_id), reverse=True)
 
 
 def sales_of_email(session: Session, organization_id: str, email_key: str) -> list[SaleView]:

@@ -9,6 +9,7 @@ import pytest
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.domain.sales import Payment
 from rekomi_mcp.storage.tables import AffiliateCodeRow
 from tests.support.shop import Shop
 from tests.support.world import sale, sell
@@ -196,3 +197,14 @@ async def promotion_code(shop: Shop) -> str:
         row = storage.codes.live_by_text(session, shop.id, "SARAH20")
     assert row is not None
     return str(row.stripe_promotion_code_id)
+
+
+async def test_the_sales_of_a_payment_on_two_invoices_are_told_together(shop: Shop) -> None:
+    await shop.sign()
+    for number in (1, 2):
+        at = shop.app.clock() - timedelta(hours=2 - number)
+        await sell(shop.app, shop.id, sale(f"in_{number}", payments=(Payment("pi_1"),), at=at))
+    told = await shop.do("explain_attribution", sourceId="pi_1")
+    assert told["sourceId"] == "in_2"
+    assert [other["sourceId"] for other in told["otherSales"]] == ["in_1"]
+    assert told["explanation"].startswith("This payment paid several sales. Of its 2 sales the newest: ")

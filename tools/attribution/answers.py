@@ -70,7 +70,7 @@ class ExplanationOutput(Output):
     event_id: str | None = Field(default=None, description="The Stripe event that brought the sale.")
     occurred_at: datetime | None = None
     terms: TermsOutput | None = None
-    other_sales: list[SaleLine] = Field(description="Of the same customer or code, newest first.")
+    other_sales: list[SaleLine] = Field(description="Of the same customer, code or payment, newest first.")
     candidates: list[ClaimOutput] = Field(description="Everyone with a claim, strongest first.")
     stripe_mode: Mode
 

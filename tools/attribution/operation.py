@@ -39,19 +39,13 @@ def _explain(context: Context, request: ExplainInput) -> ExplanationOutput:
             raise NotFound("No conversion has this id. Find it with list_conversions.", field="conversionId")
         return present(context, sale)
     if request.source_id is not None:
-        sale = storage.explanations.sale_by_source_id(session, organization_id, request.source_id)
-        if sale is None:
-            raise NotFound(
-                "No sale of this Stripe id has arrived. Run `rekomi-mcp sync` to read Stripe's events now.",
-                field="sourceId",
-            )
-        return present(context, sale)
-    if request.customer_email is not None:
+        subject = subjects.source(context, request.source_id)
+    elif request.customer_email is not None:
         subject = subjects.customer(context, request.customer_email)
     else:
         subject = subjects.code(context, str(request.code))
     if not subject.sales:
-        return no_sale(context, subject.about)
+        return no_sale(context, str(subject.about))
     return present(context, *subject.sales[: storage.explanations.MOST_SALES], about=subject.about)
 
 

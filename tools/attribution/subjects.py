@@ -1,4 +1,4 @@
-"""What else an explanation can be asked after: a customer, or a code. Both may have many sales, or none yet."""
+"""What an explanation can be asked after: a sale or what paid it, a customer, or a code. They may have many sales."""
 
 from __future__ import annotations
 
@@ -19,8 +19,25 @@ if TYPE_CHECKING:
 class Subject:
     """What was asked after, in words, and its newest sales."""
 
-    about: str
+    about: str | None
     sales: Sequence[SaleView]
+
+
+def source(context: Context, source_id: str) -> Subject:
+    """A sale by Stripe's id, or the seller's own; or the sales that a payment paid.
+
+    Raises:
+        NotFound: no such sale has arrived.
+    """
+    sales = storage.explanations.sales_by_source_id(context.session, context.organization_id, source_id)
+    if not sales:
+        raise NotFound(
+            "No sale of this Stripe id has arrived. Run `rekomi-mcp sync` to read Stripe's events now.",
+            field="sourceId",
+        )
+    counted = [sale for sale in sales if sale.outcome != "duplicate"]
+    about = "This payment paid several sales." + _how_many(counted) if len(counted) > 1 else None
+    return Subject(about, sales)
 
 
 def customer(context: Context, email: str) -> Subject:
