@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cases.building.stories import (
+    adoption,
     clicks,
     codes,
     credits,
@@ -35,6 +36,7 @@ _SUBJECTS = (
     people,
     doubles,
     upgrades,
+    adoption,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
