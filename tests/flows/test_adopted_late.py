@@ -1,4 +1,4 @@
-"""A trial begins with a code that is nobody's yet: once it is somebody's, the customer is theirs since the trial began."""
+"""A trial begins with a code that is nobody's yet: once it is somebody's, the customer is theirs since then."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ async def test_an_adoption_changes_no_sale_and_the_explanation_says_what_would(s
     source = next(source for source, name in trial.names.items() if name == "other")
     told = await shop.do("explain_attribution", sourceId=source)
     assert told["explanation"].endswith(
-        "The customer had begun a subscription with the code BLOG10, which was nobody's here then and is an affiliate's "
-        "now: credit the sale with repair_missed_sales."
+        "The customer had begun a subscription with the code BLOG10, which was nobody's here then and is an "
+        "affiliate's now: credit the sale with repair_missed_sales."
     )
     assert await trial.repair() is True
     assert (await shop.do("explain_attribution", sourceId=source))["outcome"] == "credited"

@@ -143,7 +143,7 @@ def _adopted(context: Context, sale: SaleView) -> list[str]:
 
 
 def _begun_with(context: Context, sale: SaleView) -> str | None:
-    """The code with which the customer of a sale nobody could claim had begun a subscription, and which is somebody's since."""
+    """The code with which the customer of a sale nobody could claim had begun a subscription: somebody's by now."""
     if sale.outcome != NO_CLAIM or sale.customer_id is None:
         return None
     return storage.subscription_starts.code_adopted_since(

@@ -11,8 +11,8 @@ from tests.cases.building.subscriptions import Plan, renew
 
 def code_adopted_during_a_trial(story: Story) -> None:
     story.tells(
-        "A trial begins with KIM20, which is nobody's; in the trial Kim buys something else without a code. Then KIM20 is "
-        "adopted for Jane, and the trial's first payment comes: Kim was Jane's customer since the trial began.",
+        "A trial begins with KIM20, which is nobody's; in the trial Kim buys something else without a code. Then "
+        "KIM20 is adopted for Jane, and the trial's first payment comes: Kim was Jane's customer since the trial began.",
         "the customer is Jane's since the first payment only",
     )
     kim = customer(story.shop)
