@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import sales as sales
     from rekomi_mcp.storage import server_sales as server_sales
     from rekomi_mcp.storage import signing_secrets as signing_secrets
+    from rekomi_mcp.storage import subscription_starts as subscription_starts
     from rekomi_mcp.storage import tables as tables
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
     """affiliates audit campaign_coupons clicks codes conversions explanations idempotency identity inbox leads ledger
-    links organizations outbound pages past_terms programs rows sale_payments sales server_sales signing_secrets tables tokens""".split()
+    links organizations outbound pages past_terms programs rows sale_payments sales server_sales signing_secrets
+    subscription_starts tables tokens""".split()
 )
 
 

@@ -37,6 +37,7 @@ class OrganizationView(Protocol):
     home_currency: str
     stripe_account: str | None
     attribution_params: str | None
+    has_adopted_starts: bool
 
 
 COLUMNS = tuple(inspect(OrganizationRow).columns)
@@ -79,6 +80,12 @@ def attribution_params_of_program(session: Session, program_id: str) -> str | No
 def set_attribution_params(session: Session, organization_id: str, text: str | None, now: datetime) -> None:
     row = session.get_one(OrganizationRow, organization_id)
     row.attribution_params, row.updated_at = text, now
+    session.flush()
+
+
+def note_adopted_starts(session: Session, organization_id: str) -> None:
+    """Subscriptions had begun with a code before it was adopted."""
+    session.get_one(OrganizationRow, organization_id).has_adopted_starts = True
     session.flush()
 
 

@@ -99,6 +99,8 @@ def _answer(context: Context, request: AdoptCodeInput, found: FoundCode | None) 
     affiliate = lookups.approved_affiliate(context, request.affiliate_id)
     coupon = _campaign_coupon(context, affiliate, found, discount)
     row = _new_row(context, request, affiliate, coupon, found)
+    if storage.subscription_starts.are_there(context.session, context.organization_id, found.id):
+        storage.organizations.note_adopted_starts(context.session, context.organization_id)
     [answer] = present_many(context, [row])
     context.changed("affiliate_code", row.id, after=answer)
     return answer

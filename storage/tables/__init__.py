@@ -30,3 +30,4 @@ from rekomi_mcp.storage.tables.sales import ReversalRow as ReversalRow
 from rekomi_mcp.storage.tables.sales import SaleCodeRow as SaleCodeRow
 from rekomi_mcp.storage.tables.sales import SalePaymentRow as SalePaymentRow
 from rekomi_mcp.storage.tables.sales import SaleRow as SaleRow
+from rekomi_mcp.storage.tables.subscription_starts import SubscriptionStartRow as SubscriptionStartRow

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index
+from sqlalchemy import Index, false
 from sqlmodel import Field
 
 from rekomi_mcp.storage.columns import Row, UtcDateTime
@@ -32,6 +32,8 @@ class OrganizationRow(Row, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     attribution_params: str | None = None
     """Query parameters of the brand's own that name an affiliate, comma-separated; they go before the usual ones."""
+    has_adopted_starts: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether a code was adopted with which subscriptions had begun: what news of their customers is then read with."""
 
 
 class SigningSecretRow(Row, table=True):

@@ -230,6 +230,7 @@ def test_the_last_schema_takes_a_filled_database_up_and_gives_it_back_unchanged(
         signups = connection.execute(text("SELECT id, free_sale_at = created_at FROM lead ORDER BY id")).all()
         assert [tuple(row) for row in signups] == [("Api", None), ("Stripe", True)]
         put(connection, "past_terms", organization_id="brand", subject_id="program")
+        put(connection, "subscription_start", organization_id="brand")
         command.downgrade(config(connection), "0002")
         assert rows(connection) == before
     assert schema(empty_store) == built

@@ -15,8 +15,19 @@ from sqlmodel import SQLModel
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import ActorType, BearerToken, LocalOwner, System, TokenKind
 from rekomi_mcp.domain.errors import NotFound
-from rekomi_mcp.domain.sales import Fact, Payment, Reversal, ReversalKind, ReversalStatus, SaleReference, SaleSource
+from rekomi_mcp.domain.sales import (
+    Fact,
+    Payment,
+    Reversal,
+    ReversalKind,
+    ReversalStatus,
+    SaleReference,
+    SaleSource,
+    SubscriptionStarted,
+)
 from rekomi_mcp.operation import AnyOperation
+from rekomi_mcp.storage import subscription_starts
+from rekomi_mcp.storage.tables import AffiliateCodeRow, OrganizationRow
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.databases import copy_sqlite
 from tests.support.world import World, operate, sale, sell
@@ -172,6 +183,28 @@ async def test_ingest_walks_indexes(app: App, world: World) -> None:
         assert await sell(app, world.acme.id, *facts) == 5
     assert len(sent) > 10
     assert whole_reads(app, sent, of_a_brand=True) == []
+
+
+async def test_what_began_with_a_code_before_it_was_somebodys_is_found_by_indexes(app: App, world: World) -> None:
+    start = SubscriptionStarted("sub_1", "cus_1", "evt_start", datetime.now(UTC), ("promo_later",))
+    await sell(app, world.acme.id, start)
+    with app.open_store().writing() as session:
+        session.get_one(OrganizationRow, world.acme.id).has_adopted_starts = True
+    with statements(app) as sent, app.open_store().writing() as session:
+        assert subscription_starts.are_there(session, world.acme.id, "promo_later")
+        [kept] = subscription_starts.with_codes(session, world.acme.id, ["promo_later"])
+        session.get_one(AffiliateCodeRow, world.acme.code).stripe_promotion_code_id = kept.promotion_code_id
+    with statements(app) as later:
+        await sell(app, world.acme.id, sale("in_1", customer_id="cus_1"))
+        await operate(app, "explain_attribution", {"sourceId": world.acme.source}, System(world.acme.id))
+    assert [statement for statement, _ in later if "subscription_start" in statement]
+    assert whole_reads(app, sent + later, of_a_brand=True) == []
+
+
+async def test_a_brand_that_adopted_no_such_code_is_not_asked_for_beginnings(app: App, world: World) -> None:
+    with statements(app) as sent:
+        await sell(app, world.acme.id, sale("in_1", customer_id="cus_1"))
+    assert [statement for statement, _ in sent if "subscription_start" in statement] == []
 
 
 async def test_events_are_found_by_their_state_and_not_by_walking_all_of_an_account(app: App, world: World) -> None:

@@ -82,7 +82,7 @@ def present(context: Context, sale: SaleView, *others: SaleView, about: str | No
     winners = [row.winner for row in others]
     words = _words(context, (sale, *others), [*claims, *filter(None, winners)])
     affiliate, terms = words[winner["affiliateId"]] if winner else None, _terms(decision["terms"])
-    text = words_of(sale, affiliate, terms and terms.commission, _adopted(context, sale))
+    text = words_of(sale, affiliate, terms and terms.commission, _adopted(context, sale), _begun_with(context, sale))
     earned = sale.conversion_id is not None
     return ExplanationOutput.model_validate(
         {
@@ -140,6 +140,15 @@ def _adopted(context: Context, sale: SaleView) -> list[str]:
     promotion_codes = sale.decision["promotionCodeIds"]
     found = storage.codes.by_promotion_codes(context.session, context.organization_id, promotion_codes)
     return [found[each].code for each in promotion_codes if each in found]
+
+
+def _begun_with(context: Context, sale: SaleView) -> str | None:
+    """The code with which the customer of a sale nobody could claim had begun a subscription: somebody's by now."""
+    if sale.outcome != NO_CLAIM or sale.customer_id is None:
+        return None
+    return storage.subscription_starts.code_adopted_since(
+        context.session, context.organization_id, sale.customer_id, sale.occurred_at
+    )
 
 
 def no_sale(context: Context, about: str) -> ExplanationOutput:

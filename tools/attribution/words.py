@@ -41,18 +41,21 @@ def why_nobody(outcome: str) -> str:
     return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
 
 
-def words_of(sale: SaleView, affiliate: str | None, rate: str | None, adopted: Sequence[str]) -> str:
+def words_of(
+    sale: SaleView, affiliate: str | None, rate: str | None, adopted: Sequence[str], begun_with: str | None
+) -> str:
     """One sale.
 
     Args:
         affiliate: the name of whoever won.
         rate: the rate in force.
         adopted: codes it carried, nobody's when it was decided, that are somebody's now.
+        begun_with: such a code, with which its customer had begun a subscription before.
     """
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     winner = sale.winner
     if sale.conversion_id is None or winner is None or sale.outcome != "credited":
-        return f"Nobody earned on this sale of {paid}. {_why_not(sale, adopted)}"
+        return f"Nobody earned on this sale of {paid}. {_why_not(sale, adopted, begun_with)}"
     earned = display(sale.commission_minor, sale.commission_currency)
     text = (
         f"{affiliate} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "
@@ -66,11 +69,16 @@ def words_of(sale: SaleView, affiliate: str | None, rate: str | None, adopted: S
     return text
 
 
-def _why_not(sale: SaleView, adopted: Sequence[str]) -> str:
+def _why_not(sale: SaleView, adopted: Sequence[str], begun_with: str | None) -> str:
     if adopted:
         return (
             f"The code {adopted[0]} was redeemed, which was nobody's here then and is an affiliate's now: credit the "
             "sale with repair_missed_sales."
+        )
+    if begun_with is not None:
+        return (
+            f"The customer had begun a subscription with the code {begun_with}, which was nobody's here then and is an "
+            "affiliate's now: credit the sale with repair_missed_sales."
         )
     codes = sale.decision["promotionCodeIds"]
     if sale.outcome == "no_claim" and codes:

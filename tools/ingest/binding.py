@@ -15,10 +15,13 @@ def origin_of_sale(sale: Sale) -> Origin:
 
 
 def bind_subscription(context: Context, known: Known, writes: Writes, fact: SubscriptionStarted) -> None:
-    """A subscription that an affiliate brought is theirs before any money comes."""
+    """A subscription that an affiliate brought is theirs before any money comes; nobody's code may become somebody's."""
     decision = decide(list(claims_on_subscription(known, fact)))
     if decision.winner is not None:
         bind(context, known, writes, decision.winner, fact, origin_of_subscription(fact))
+    for promotion_code_id in fact.promotion_code_ids:
+        if promotion_code_id not in known.codes_by_promotion:
+            writes.subscription_start(context, promotion_code_id, fact, origin_of_subscription(fact).name)
 
 
 def origin_of_subscription(fact: SubscriptionStarted) -> Origin:

@@ -39,9 +39,11 @@ from rekomi_mcp.tools.ingest.known import (
     refs_of,
 )
 from rekomi_mcp.tools.ingest.payments import Payments, SaleKey
+from rekomi_mcp.tools.ingest.starts import with_adopted_starts
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.clicks import Click
+    from rekomi_mcp.storage.organizations import OrganizationView
     from rekomi_mcp.storage.tables import (
         AffiliateLinkRow,
         BindingRow,
@@ -58,6 +60,9 @@ LONGEST_WINDOW = timedelta(days=366)
 def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> Known:
     """The working set of these facts; with what may change when they correct amounts."""
     session, organization_id = context.session, context.organization_id
+    organization = storage.organizations.get(session, organization_id)
+    assert organization is not None
+    facts = with_adopted_starts(context, organization, facts)
     sales = [f for f in facts if isinstance(f, Sale)]
     reversals = [f for f in facts if isinstance(f, Reversal)]
     started = [f for f in facts if isinstance(f, SubscriptionStarted)]
@@ -87,7 +92,7 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
 
     deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
     bindings.read(context, (ref for fact in (*deciding, *started) for ref in refs_of(fact)))
-    known = _claims(context, facts, deciding, started, bindings.rows)
+    known = _claims(context, organization, facts, deciding, started, bindings.rows)
     known.facts, known.doubles, known.corrects = facts, doubles, corrects
     known.recorded, known.later = recorded, [recorded[key] for key in later]
     known.payments = payments
@@ -220,6 +225,7 @@ def _earning(row: ConversionRow | None, sale: SaleRow) -> Earning | None:
 
 def _claims(
     context: Context,
+    organization: OrganizationView,
     facts: Sequence[Fact],
     sales: Sequence[Sale],
     started: Sequence[SubscriptionStarted],
@@ -245,8 +251,6 @@ def _claims(
     affiliate_ids |= {r.affiliate_id for r in referrals if r.affiliate_id}
     affiliates = storage.affiliates.terms(session, organization_id, affiliate_ids)
     program_ids = {row.program_id for row in affiliates.values()}
-    organization = storage.organizations.get(session, organization_id)
-    assert organization is not None
     deleted = [f.coupon_id for f in facts if isinstance(f, CouponDeleted)]
     coupons = storage.campaign_coupons.by_ids(session, organization_id, coupon_ids)
     coupons |= storage.campaign_coupons.by_stripe_ids(session, organization_id, deleted)

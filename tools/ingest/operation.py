@@ -26,10 +26,11 @@ from rekomi_mcp.tools.ingest.crediting import credit, credit_again
 from rekomi_mcp.tools.ingest.known import Known, Recorded
 from rekomi_mcp.tools.ingest.loading import load, sale_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse, settle_shared
+from rekomi_mcp.tools.ingest.starts import start_of
 from rekomi_mcp.tools.ingest.writes import Writes
 
 AT_ONCE = 500
-"""Sales decided again in one go: a database takes only so many parameters in a statement."""
+"""Facts told again in one go: a database takes only so many parameters in a statement."""
 
 
 class IngestInput(Input):
@@ -77,12 +78,17 @@ def decide_facts(context: Context, facts: Sequence[Fact], *, corrects: bool = Fa
 
 
 def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
-    """Decide the sales again that nobody could claim when these codes were nobody's; answers how many carried one."""
-    rows = storage.sales.with_codes(context.session, context.organization_id, promotion_code_ids)
-    sales = sorted((sale_of(row) for row in rows), key=_order)
-    for start in range(0, len(sales), AT_ONCE):
-        apply_facts(context, sales[start : start + AT_ONCE])
-        context.session.expire_all()
+    """Decide again what nobody could claim when these codes were nobody's; answers how many sales carried one.
+
+    The subscriptions that began with them become whose they are from then on.
+    """
+    session, organization_id, codes = context.session, context.organization_id, set(promotion_code_ids)
+    sales = list(map(sale_of, storage.sales.with_codes(session, organization_id, codes)))
+    started = list(map(start_of, storage.subscription_starts.with_codes(session, organization_id, codes)))
+    facts = sorted((*sales, *started), key=_order)
+    for first in range(0, len(facts), AT_ONCE):
+        apply_facts(context, facts[first : first + AT_ONCE])
+        session.expire_all()
     return len(sales)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.ledger import EntryKind
-from rekomi_mcp.domain.sales import Payment, Reversal, Sale
+from rekomi_mcp.domain.sales import Payment, Reversal, Sale, SubscriptionStarted
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.known import Earning, Lead, Recorded, Ref
@@ -39,6 +39,8 @@ class Writes:
     """Stored ones of which the amount is told now."""
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
+    subscription_starts: dict[tuple[str, str], RowValues] = field(default_factory=dict[tuple[str, str], RowValues])
+    """By promotion code and subscription."""
     leads: dict[str, RowValues] = field(default_factory=_by_id)
     free_sales: dict[str, datetime | None] = field(default_factory=dict[str, "datetime | None"])
     """Of stored ones: when their earliest sale that cost nothing was made."""
@@ -90,6 +92,27 @@ class Writes:
         self.sale_codes.append(
             {"organization_id": context.organization_id, "promotion_code_id": promotion_code_id, "sale_id": sale_id}
         )
+
+    def subscription_start(
+        self, context: Context, promotion_code_id: str, fact: SubscriptionStarted, origin: str
+    ) -> None:
+        """How a subscription began with a code that is nobody's; of several tellings the earliest."""
+        before = self.subscription_starts.get((promotion_code_id, fact.subscription_id))
+        if before is not None and (before["occurred_at"], before["origin"]) < (fact.occurred_at, origin):
+            return
+        self.subscription_starts[promotion_code_id, fact.subscription_id] = {
+            "organization_id": context.organization_id,
+            "promotion_code_id": promotion_code_id,
+            "subscription_id": fact.subscription_id,
+            "customer_id": fact.customer_id,
+            "event_id": fact.event_id,
+            "occurred_at": fact.occurred_at,
+            "origin": origin,
+            "at_checkout": fact.at_checkout,
+            "told_at": fact.told_at,
+            "promotion_code_ids": list(fact.promotion_code_ids),
+            "referral": asdict(fact.referral) if fact.referral is not None else None,
+        }
 
     def payment(self, context: Context, payment: Payment, key: SaleKey, *, is_new: bool) -> None:
         part = (payment.id, *key)
@@ -242,6 +265,7 @@ class Writes:
         moved = [_rebound(row) for ref, row in self.bindings.items() if ref in stored_bindings]
         sales.rebind(session, context.organization_id, moved)
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
+        storage.subscription_starts.keep(session, list(self.subscription_starts.values()))
         storage.leads.remove(session, context.organization_id, self.gone_leads)
         storage.leads.set_free_sales(session, context.organization_id, self.free_sales)
         add_missing(session, tables.LeadRow, list(self.leads.values()))

@@ -63,6 +63,23 @@ async def test_a_code_that_was_redeemed_before_the_sweep_finished_it_is_credited
     }
 
 
+async def test_what_a_customer_bought_in_a_trial_before_the_sweep_finished_its_code_is_credited(stage: Stage) -> None:
+    minting = await sarah(stage)
+    broken_after_acting(stage.weather)
+    await stage.ask("mint_affiliate_code", key="friday", code="SARAH20", **minting)
+    stage.weather.clears_up()
+    begun = await stage.shop.sell(5000, interval="month", code="SARAH20", email="kim@example.com", trial_days=14)
+    other = await stage.shop.sell(3000, customer=begun["customer"])
+    assert await stage.shop.conversions() == []
+
+    assert await stage.sweep_later() == 1
+    first = await stage.shop.renew(begun)
+    assert {c["externalEventId"]: c["commissionCents"] for c in await stage.shop.conversions()} == {
+        other["session"]: 600,
+        first["invoice"]: 800,
+    }
+
+
 @unknown_outcome
 async def test_a_sweep_in_bad_weather_leaves_the_call_for_the_next(stage: Stage, trouble: Trouble) -> None:
     minting = await sarah(stage)

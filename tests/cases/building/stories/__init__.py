@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cases.building.stories import (
+    adoption,
     clicks,
     codes,
     credits,
@@ -37,6 +38,7 @@ _SUBJECTS = (
     doubles,
     upgrades,
     shared,
+    adoption,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
