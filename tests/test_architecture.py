@@ -36,9 +36,8 @@ ONLY_HERE = {
 }
 """Packages that only these parts of ours may know. (The operation and the pipeline name the session they hand on; the
 demo is a client.)"""
-PURE = {"__future__", "base64", "binascii", "collections", "dataclasses", "datetime", "decimal", "enum",
-    "fractions", "json", "re",
-        "typing", "unicodedata"}  # fmt: skip
+PURE = {"__future__", "base64", "binascii", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions",
+        "json", "re", "typing", "unicodedata"}  # fmt: skip
 """What pure rules need of the standard library: nothing that reads, writes, waits or draws lots."""
 RUNNING = {"handler", "prepare", "confirm", "abandon", "ask", "answer"}
 """The parts of an operation that only the pipeline may touch."""

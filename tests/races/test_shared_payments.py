@@ -155,12 +155,24 @@ def test_the_part_of_an_invoice_that_nobody_told_of_is_not_taken_from_the_other(
     """It was paid before the server was there: Stripe says so when it is asked what the refund's payment paid."""
     sarah, _ = promotion_codes(duo)
     facts: list[Fact] = [
-        paid("in_a", sarah, 6000, Payment("pi")),
+        paid("in_a", sarah, 10000, Payment("pi"), Payment("pi_other")),
         SaleReference("pi", SaleSource.Invoice, "in_a", "", 6000),
         SaleReference("pi", SaleSource.Invoice, "in_b", "", 4000),
         back("re_1", "succeeded", 5000, 0),
     ]
-    in_every_order(duo, facts, {"in_a": (600, 0, "Open")})
+    in_every_order(duo, facts, {"in_a": (1400, 0, "Open")})
+
+
+def test_a_sale_told_last_leaves_the_others_what_their_other_payments_took(duo: Stage) -> None:
+    sarah, tom = promotion_codes(duo)
+    facts: list[Fact] = [
+        paid("in_a", sarah, 6000),
+        SaleReference("pi", SaleSource.Invoice, "in_a", ""),
+        paid("in_b", tom, 10000, Payment("pi"), Payment("pi_other")),
+        back("re_1", "succeeded", 8000, 0),
+        back("re_2", "succeeded", 1000, 1, "pi_other"),
+    ]
+    in_every_order(duo, facts, {"in_a": (600, 0, "Open"), "in_b": (800, 0, "Open")})
 
 
 def test_a_checkout_whose_payment_is_put_on_two_invoices_is_both_of_them(duo: Stage) -> None:
