@@ -21,6 +21,8 @@ _SQLITE_PRAGMAS = (
     "wal_autocheckpoint=8000",
 )
 _ONE_MOMENT = "one moment"
+_ONLY_SELECTS = "rekomi_only_selects"
+"""The option of an engine whose statements are held to be questions."""
 
 
 class Store:
@@ -35,13 +37,16 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = _with_driver(_parsed(url))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writer = self._engine(pool_size=1 if self.is_sqlite else 10, begin="BEGIN IMMEDIATE")
         if self.is_sqlite:
-            self._reader = self._glancer = self._engine(pool_size=10, begin="BEGIN")
+            self._writer = self._sqlite(pool_size=1, begin="BEGIN IMMEDIATE")
+            self._reader = self._glancer = self._sqlite(pool_size=10, begin="BEGIN")
         else:
-            self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            self._glancer = self._writer.execution_options(isolation_level="AUTOCOMMIT")
-            event.listen(self._glancer, "before_cursor_execute", _refuse_to_write)
+            # A connection lies in the pool as a glance wants it: of that, changing modes there and back would be a good part.
+            pool = self._engine(pool_size=10, isolation_level="AUTOCOMMIT")
+            pool.dialect.do_execute = _execute
+            self._writer = pool.execution_options(isolation_level="READ COMMITTED")
+            self._reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._glancer = pool.execution_options(**{_ONLY_SELECTS: True})
 
     @property
     def engine(self) -> Engine:
@@ -70,33 +75,32 @@ class Store:
         self._reader.dispose()
         self._writer.dispose()
 
-    def _engine(self, pool_size: int, begin: str) -> Engine:
-        options: dict[str, Any] = (
-            {"connect_args": {"check_same_thread": False, "timeout": _BUSY_SECONDS}} if self.is_sqlite else {}
-        )
+    def _engine(self, pool_size: int, **options: Any) -> Engine:
         # What was bound to a statement is in no error message: it holds addresses and digests, and errors are logged.
-        engine = create_engine(
+        return create_engine(
             self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, hide_parameters=True, **options
         )
-        if self.is_sqlite:
-            read_only = begin == "BEGIN"
 
-            def connected(connection: Any, _: object) -> None:
-                # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
-                connection.isolation_level = None
-                _use_wal(connection)
-                for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
-                    connection.execute(f"PRAGMA {pragma}")
+    def _sqlite(self, pool_size: int, begin: str) -> Engine:
+        engine = self._engine(pool_size, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS})
+        read_only = begin == "BEGIN"
 
-            def do_begin(dbapi_connection: Any) -> None:
-                try:
-                    dbapi_connection.execute(begin)
-                except sqlite3.OperationalError as error:
-                    raise OperationalError(begin, None, error) from error
+        def connected(connection: Any, _: object) -> None:
+            # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
+            connection.isolation_level = None
+            _use_wal(connection)
+            for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
+                connection.execute(f"PRAGMA {pragma}")
 
-            event.listen(engine, "connect", connected)
-            # As the dialect's own: for one listener to an engine's events SQLAlchemy calls all its hooks at every statement.
-            engine.dialect.do_begin = do_begin
+        def do_begin(dbapi_connection: Any) -> None:
+            try:
+                dbapi_connection.execute(begin)
+            except sqlite3.OperationalError as error:
+                raise OperationalError(begin, None, error) from error
+
+        event.listen(engine, "connect", connected)
+        # As the dialect's own: for one listener to an engine's events SQLAlchemy calls all its hooks at every statement.
+        engine.dialect.do_begin = do_begin
         return engine
 
 
@@ -121,10 +125,12 @@ def sees_one_moment(session: Session) -> bool:
     return _ONE_MOMENT in session.info
 
 
-def _refuse_to_write(connection: Any, cursor: Any, statement: str, *_: object) -> None:
-    """Only a transaction can be read-only for PostgreSQL; what has none is held to it here."""
-    if not statement.startswith("SELECT"):
+def _execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+    """Only a transaction can be read-only for PostgreSQL; what has none is held to it here, as the dialect's own way to
+    execute: with a listener SQLAlchemy takes longer over every statement."""
+    if context is not None and _ONLY_SELECTS in context.execution_options and not statement.startswith("SELECT"):
         raise InvalidRequestError("This session is read-only.")
+    cursor.execute(statement, parameters)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
