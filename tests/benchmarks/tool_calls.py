@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from mcp.client import Client
 from mcp.server import Server
 from mcp_types import CallToolResult, ListToolsResult, TextContent
@@ -35,9 +36,19 @@ PAGE = """
 
 @asynccontextmanager
 async def clients(
-    app: App, credential: Credential, name: str, arguments: dict[str, Any], floor: Callable[[], object]
+    app: App,
+    credential: Credential,
+    name: str,
+    arguments: dict[str, Any],
+    floor: Callable[[], object],
+    *,
+    thread: bool = False,
 ) -> AsyncGenerator[tuple[Client, Client]]:
-    """A client of our server, and one of a bare server that does the floor's work and answers what ours answers."""
+    """A client of our server, and one of a bare server that does the floor's work and answers what ours answers.
+
+    Args:
+        thread: whether that work is done in a worker thread, where the SDK runs tools that are plain functions.
+    """
     ours = build_mcp_server(EVERYTHING, app.pipeline, lambda _: (credential, Origin()), sandbox=True)
     async with Client(ours) as client:
         tools = await client.list_tools()
@@ -50,7 +61,10 @@ async def clients(
             return ListToolsResult(tools=tools.tools)
 
         async def call_tool(*_: Any) -> CallToolResult:
-            floor()
+            if thread:
+                await to_thread.run_sync(floor)
+            else:
+                floor()
             text = TextContent(type="text", text=content.text)
             return CallToolResult(content=[text], structured_content=answer.structured_content)
 
