@@ -59,3 +59,10 @@ def test_parts_that_are_told_after_the_refund_may_come_to_the_same(duo: Stage) -
     sales = paid("in_a", sarah, 6000, Payment("pi")), paid("in_b", tom, 4000, Payment("pi"))
     left = left_after(duo, sales, [back("re_1", "succeeded", 2500, 0)], parts)
     assert left == {"in_a": (900, 0, "Open"), "in_b": (600, 0, "Open")}
+
+
+def test_invoices_that_know_their_payment_by_different_names_share_it(duo: Stage) -> None:
+    sarah, tom = promotion_codes(duo)
+    refund = replace(back("re_1", "succeeded", 5000, 0), charge_id="ch")
+    first, second = paid("in_a", sarah, 6000, Payment("pi", 6000)), paid("in_b", tom, 4000, Payment("ch", 4000))
+    assert left_after(duo, [first], [refund], [second]) == {"in_a": (600, 0, "Open"), "in_b": (400, 0, "Open")}

@@ -247,6 +247,11 @@ class Known:
         ids = {i for ref in (key, *payments) for i in self._reversals_of.get(ref, ())}
         return [self.reversals[i] for i in sorted(ids)]
 
+    def sharing(self, key: SaleKey) -> list[SaleKey]:
+        """The sale and those paid with the payments of its reversals, by whichever name each of them goes."""
+        payment_ids = {payment_id for each in self.reversals_of(key) for payment_id in each.payment_ids}
+        return sorted({key, *self.payments.paid(payment_ids)})
+
     def is_disputed(self, key: SaleKey) -> bool:
         opened = (each for each in self.reversals_of(key) if each.status is ReversalStatus.Open)
         return any(self.shares_of(each).get(key) for each in opened)

@@ -48,7 +48,7 @@ def link_payment(context: Context, known: Known, writes: Writes, payment: Paymen
 def settle_shared(context: Context, known: Known, writes: Writes, key: SaleKey) -> None:
     """Settle the reversals that a sale bears, now that it or its payments are known, and what it leaves to others."""
     if known.reversals:
-        for other in known.payments.sharing(key):
+        for other in known.sharing(key):
             settle_all(context, known, writes, other)
 
 
