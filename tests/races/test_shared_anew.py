@@ -66,3 +66,15 @@ def test_invoices_that_know_their_payment_by_different_names_share_it(duo: Stage
     refund = replace(back("re_1", "succeeded", 5000, 0), charge_id="ch")
     first, second = paid("in_a", sarah, 6000, Payment("pi", 6000)), paid("in_b", tom, 4000, Payment("ch", 4000))
     assert left_after(duo, [first], [refund], [second]) == {"in_a": (600, 0, "Open"), "in_b": (400, 0, "Open")}
+
+
+@pytest.mark.parametrize("first", ["refund", "checkout"])
+def test_a_checkout_bears_what_went_back_until_the_invoice_of_its_payment_is_here(duo: Stage, first: str) -> None:
+    """It is the invoice's sale, of which Stripe spoke when it was asked: not a second one with a part of its own."""
+    sarah, _ = promotion_codes(duo)
+    checkout = [paid("cs", sarah, 6000, Payment("pi"), source=SaleSource.CheckoutSession)]
+    refund: list[Fact] = [SaleReference("pi", SaleSource.Invoice, "in_a", "", 6000), back("re_1", "succeeded", 6000, 0)]
+    told = (refund, checkout) if first == "refund" else (checkout, refund)
+    assert left_after(duo, *told) == {"cs": (0, 0, "Refunded")}
+    invoice = [paid("in_a", "promo_nobody", 6000, Payment("pi", 6000))]
+    assert left_after(duo, *told, invoice) == {"cs": (0, 0, "Denied"), "in_a": (0, 0, "Refunded")}

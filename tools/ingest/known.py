@@ -258,9 +258,10 @@ class Known:
 
 
 def _without_doubles(paid: Parts, recorded: Mapping[SaleKey, Recorded]) -> Parts:
-    """What a payment paid, but for the checkout that is one sale with an invoice of it."""
+    """What a payment paid, each part once: a checkout is one sale with the invoices of its payment, when they are here."""
     invoices = {key: told for key, told in paid.items() if key[0] == SaleSource.Invoice}
-    return invoices if invoices.keys() & recorded.keys() else paid
+    checkouts = {key: told for key, told in paid.items() if key not in invoices and key in recorded}
+    return checkouts if checkouts and not invoices.keys() & recorded.keys() else invoices
 
 
 def key_of(sale: Sale) -> SaleKey:
