@@ -40,7 +40,7 @@ class SaleRow(Row, table=True):
     referral: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     """What the sale itself says of who brought it: a click, a link's slug, or an affiliate named by the seller."""
     revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    """How often it has been decided anew, because news of an earlier time came later."""
+    """How often it has been decided anew, because news of an earlier time came later, or what goes back shared anew."""
     is_counted: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     """Whether its subscription's payments are counted with it; an upgrade's invoice is not."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -237,6 +238,31 @@ async def test_of_a_doubled_sale_the_refund_goes_over_to_the_invoice(shop: Shop)
     with shop.app.open_store().reading() as session:
         rows = session.exec(select(SalePaymentRow).where(SalePaymentRow.payment_id == sold["payment_intent"]))
         assert {row.source_id for row in rows} == {sold["invoice"], sold["session"]}
+
+
+@pytest.mark.parametrize(("back", "wanted"), [("refund", [400, -400]), ("dispute", [0])])
+async def test_what_was_taken_from_one_invoice_of_a_shared_payment_alone_is_shared_out(
+    shop: Shop, back: str, wanted: list[int]
+) -> None:
+    """Books of before a payment could be several sales': the older invoice had it. Only the newer is in the span."""
+    await shop.sign()
+    sold = await sell_with_invoice(shop)
+    payment_id = sold["payment_intent"]
+    amounts: Any = {"net": 8_000, "gross": 8_000}
+    told = getattr(shop.customers, back)(payment_intent=payment_id, amount=4_000)
+    at = shop.app.clock()
+    long_before: Any = {"at": at - timedelta(days=100), "payments": (Payment(payment_id),)}
+    await sell(shop.app, shop.id, sale("in_before", codes=(sold["promotion_code"],), **amounts, **long_before))
+    await sell(shop.app, shop.id, getattr(stripe_facts, back)(told, "evt_back", at))
+    await sell(shop.app, shop.id, sale(sold["invoice"], codes=(sold["promotion_code"],), at=at, **amounts))
+    found = (await find(shop, since=long_ago(shop)))["items"]
+    assert sorted((i["kind"], i["commissionCents"] or 0) for i in found) == [
+        ("wrong_amount", c) for c in sorted(wanted)
+    ]
+    assert {i["amount"] for i in found} == {"USD 20.00"}
+    await repair_and_look(shop)
+    left = {(c["remainingCommissionCents"], c["disputed"]) for c in await shop.conversions()}
+    assert left == {(1_200, False) if back == "refund" else (1_600, True)}
 
 
 @pytest.mark.parametrize("first", ["checkout", "invoice"])

@@ -253,7 +253,7 @@ def test_what_is_taken_back_again_when_another_invoice_becomes_known_is_in_the_l
     assert sorted(entries) == [
         ("accrual", 800, "paid", 4000),
         ("accrual", 1200, "paid", 6000),
-        ("restoration", 400, "succeeded*3/5", 3000),
+        ("restoration", 400, "succeeded*3/5#1", 3000),
         ("reversal", -1000, "succeeded", 5000),
         ("reversal", -400, "succeeded*2/5", 2000),
     ]

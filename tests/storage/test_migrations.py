@@ -274,3 +274,24 @@ def test_every_time_keeps_its_zone_on_postgresql(postgres: str) -> None:
     ]
     store.close()
     assert naive == []
+
+
+def test_a_payment_of_several_sales_is_an_invoices_again_before_the_last_schema(empty_store: Store) -> None:
+    paid = {"organization_id": "brand", "payment_id": "pi"}
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0003")
+        put(connection, "organization", id="brand")
+        put(connection, "organization", id="other", slug="other", stripe_account="acct_other")
+        put(connection, "sale_payment", **paid, source="invoice", source_id="in_a")
+        put(connection, "sale_payment", **paid | {"organization_id": "other"}, source="invoice", source_id="in_o")
+        before = rows(connection)
+    built = schema(empty_store)
+    assert migrate(empty_store) is True
+    with empty_store.engine.begin() as connection:
+        kept = connection.execute(text("SELECT source_id, amount_minor FROM sale_payment ORDER BY source_id")).all()
+        assert [tuple(row) for row in kept] == [("in_a", None), ("in_o", None)]
+        put(connection, "sale_payment", **paid, source="checkout_session", source_id="cs")
+        put(connection, "sale_payment", **paid, source="invoice", source_id="in_b", amount_minor=4000)
+        command.downgrade(config(connection), "0003")
+        assert rows(connection) == before
+    assert schema(empty_store) == built

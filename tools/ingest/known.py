@@ -247,15 +247,21 @@ class Known:
         ids = {i for ref in (key, *payments) for i in self._reversals_of.get(ref, ())}
         return [self.reversals[i] for i in sorted(ids)]
 
+    def sharing(self, key: SaleKey) -> list[SaleKey]:
+        """The sale and those paid with the payments of its reversals, by whichever name each of them goes."""
+        payment_ids = {payment_id for each in self.reversals_of(key) for payment_id in each.payment_ids}
+        return sorted({key, *self.payments.paid(payment_ids)})
+
     def is_disputed(self, key: SaleKey) -> bool:
         opened = (each for each in self.reversals_of(key) if each.status is ReversalStatus.Open)
         return any(self.shares_of(each).get(key) for each in opened)
 
 
 def _without_doubles(paid: Parts, recorded: Mapping[SaleKey, Recorded]) -> Parts:
-    """What a payment paid, but for the checkout that is one sale with an invoice of it."""
+    """What a payment paid, each part once: a checkout is one sale with the invoices of its payment, when they are here."""
     invoices = {key: told for key, told in paid.items() if key[0] == SaleSource.Invoice}
-    return invoices if invoices.keys() & recorded.keys() else paid
+    checkouts = {key: told for key, told in paid.items() if key not in invoices and key in recorded}
+    return checkouts if checkouts and not invoices.keys() & recorded.keys() else invoices
 
 
 def key_of(sale: Sale) -> SaleKey:

@@ -72,7 +72,3 @@ class Payments:
     def sales(self) -> set[SaleKey]:
         """Every sale of which a payment is known."""
         return set(self._of_sale)
-
-    def sharing(self, key: SaleKey) -> list[SaleKey]:
-        """The sale and those that were paid with the same payments."""
-        return sorted({other for payment_id in self.of(key) for other in self._paid[payment_id]})

@@ -11,7 +11,7 @@ from rekomi_mcp.domain.ledger import NOT_PAYABLE, EntryKind, Share, reversal_ste
 from rekomi_mcp.domain.money import half_up
 from rekomi_mcp.domain.sales import Payment, Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.operation import Context
-from rekomi_mcp.tools.ingest.known import DENIED, Earning, Known, SaleKey
+from rekomi_mcp.tools.ingest.known import DENIED, Earning, Known, Recorded, SaleKey
 from rekomi_mcp.tools.ingest.writes import Writes
 
 _Borne = tuple[Reversal, Share]
@@ -48,7 +48,7 @@ def link_payment(context: Context, known: Known, writes: Writes, payment: Paymen
 def settle_shared(context: Context, known: Known, writes: Writes, key: SaleKey) -> None:
     """Settle the reversals that a sale bears, now that it or its payments are known, and what it leaves to others."""
     if known.reversals:
-        for other in known.payments.sharing(key):
+        for other in known.sharing(key):
             settle_all(context, known, writes, other)
 
 
@@ -66,8 +66,10 @@ def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, borne:
     """Bring the sale's commission to where these reversals leave it, and have payable what is not in dispute."""
     recorded = known.recorded.get(key)
     earning = recorded.earning if recorded is not None else None
-    if earning is None or earning.state == DENIED or not borne:
+    if recorded is None or earning is None or earning.state == DENIED or not borne:
         return
+    if any(earning.borne.get(reversal.id, 0) not in (0, share) for reversal, share in borne):
+        _begin_anew(context, writes, recorded, earning)
     moving = [each for each in borne if _take(context, writes, earning, *each)]
     wanted = earning.remaining_minor if known.is_disputed(key) else 0
     # The dispute that holds, and not one that has held before: an entry has one cause, and a cause one such entry.
@@ -75,6 +77,13 @@ def _settle(context: Context, known: Known, writes: Writes, key: SaleKey, borne:
     by = max(opened, key=_told, default=None) if wanted > earning.on_hold_minor else None
     if _hold(context, writes, earning, wanted, *(by or (moving or borne)[-1])) or moving:
         writes.settle(earning)
+
+
+def _begin_anew(context: Context, writes: Writes, recorded: Recorded, earning: Earning) -> None:
+    """What it bears is shared out otherwise now, perhaps as it was once before: its entries are of another time."""
+    recorded.revision += 1
+    earning.revision = recorded.revision
+    writes.sale(context, recorded)
 
 
 def _told(borne: _Borne) -> tuple[datetime, str]:
@@ -144,7 +153,8 @@ def part_of(reversal: Reversal, share: Share) -> int:
 def _cause(reversal: Reversal, share: Share) -> tuple[str, str, str]:
     """What happened, as an entry names it. An appeal or a correction may bring a dispute or note to the same end twice.
 
-    A part of it is named too: the sale bears another one when more of what the payment paid becomes known.
+    A part of it is named too: the sale bears another one when more of what the payment paid becomes known. That it was
+    shared out anew the revision tells.
     """
     state = reversal.status.value
     if reversal.kind is ReversalKind.CreditNote:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 MISSING, NOT_CREDITED, ORPHAN_CODE = "missing", "not_credited", "orphan_code"
 WRONG_AMOUNT, DOUBLED, NOT_IN_STRIPE = "wrong_amount", "doubled", "not_in_stripe"
 AMOUNT = "amount"
-"""What is wrong with a sale of another amount; of money that went back it is what became of that."""
+"""What is wrong with a sale of another amount; of money that went back it is what became of that, or how it is shared."""
+SHARED = "shared"
+"""It is known as it stands, and what its payment paid is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,21 +208,25 @@ def _of_amounts(books: _Books, sale: Sale, row: SaleRow) -> Difference:
 def _of_reversals(
     context: Context, books: _Books, reversals: Iterable[Reversal], decided: set[str]
 ) -> Iterable[Difference]:
-    """Refunds, disputes and credit notes of recorded sales that are not known, or not as they stand now."""
-    told = list({reversal.id: reversal for reversal in reversals}.values())
-    rows = storage.sales.reversals_by_ids(context.session, context.organization_id, (each.id for each in told))
+    """Refunds, disputes and credit notes of recorded sales that are not known, not as they stand now, or shared otherwise."""
+    told = {reversal.id: reversal for reversal in reversals}
+    rows = storage.sales.reversals_by_ids(context.session, context.organization_id, told)
+    news = {id_: each for id_, each in told.items() if id_ not in rows or each.changes(reversal_of(rows[id_]))}
     moved: dict[tuple[str, str], int] = defaultdict(int)
     for entry in books.writes.entries:
         moved[entry["cause_id"], entry["conversion_id"]] += entry["amount_minor"]
-    for reversal in told:
-        before = rows.get(reversal.id)
-        if before is not None and not reversal.changes(reversal_of(before)):
-            continue
+    redecided = {each["conversion_id"] for each in books.writes.entries if each["cause"] in ("sale", "decision")}
+    moving = {id_: books.known.reversals[id_] for id_, _ in moved if id_ in books.known.reversals}
+    for reversal in (moving | news).values():
         for key, share in sorted(books.known.shares_of(reversal).items()):
             recorded = books.known.recorded.get(key)
             earning = recorded.earning if recorded is not None else None
             if earning is None or earning.state == DENIED or key[1] in decided:
                 continue
+            part = (reversal.id, earning.conversion_id)
+            if reversal.id not in news and (part not in moved or earning.conversion_id in redecided):
+                continue
+            outcome = f"{reversal.kind.value}_{reversal.status.value}" if reversal.id in news else SHARED
             yield Difference(
                 kind=WRONG_AMOUNT,
                 stripe_id=reversal.id,
@@ -229,9 +235,9 @@ def _of_reversals(
                 amount_minor=part_of(reversal, share),
                 currency=reversal.currency,
                 affiliate_id=earning.affiliate_id,
-                earns_minor=moved[reversal.id, earning.conversion_id],
+                earns_minor=moved.get(part, 0),
                 earns_currency=earning.commission_currency,
-                outcome=f"{reversal.kind.value}_{reversal.status.value}",
+                outcome=outcome,
                 mended=True,
             )
 

@@ -19,6 +19,7 @@ from rekomi_mcp.tools.reconciling.differences import (
     MISSING,
     NOT_CREDITED,
     ORPHAN_CODE,
+    SHARED,
     Difference,
     Effect,
 )
@@ -145,6 +146,8 @@ def _advice(each: Difference) -> str:
             )
         case "wrong_amount" if each.outcome == AMOUNT:
             return f"The books have {each.text} (net and gross in minor units), and Stripe another amount. {_REPAIR}"
+        case "wrong_amount" if each.outcome == SHARED:
+            return f"Its payment paid several sales: of what went back, this sale bears so much. {_REPAIR}"
         case "wrong_amount":
             return f"{_BACK[each.outcome]}. {_REPAIR}"
         case "doubled":

@@ -13,9 +13,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Of what a payment paid one is kept; an invoice rather than the checkout that is one sale with it."""
     op.execute(
         "DELETE FROM sale_payment WHERE EXISTS (SELECT 1 FROM sale_payment o WHERE o.organization_id ="
-        " sale_payment.organization_id AND o.payment_id = sale_payment.payment_id AND (o.source < sale_payment.source"
+        " sale_payment.organization_id AND o.payment_id = sale_payment.payment_id AND (o.source > sale_payment.source"
         " OR (o.source = sale_payment.source AND o.source_id < sale_payment.source_id)))"
     )
     _rebuild(("organization_id", "payment_id"))
