@@ -255,6 +255,10 @@ class StripeAccount:
         page = await self._attempt(lambda: client.v1.refunds.list_async(params, self._options()))
         return [_plain(refund) async for refund in page.auto_paging_iter()]
 
+    async def invoice_payment(self, payment_id: str) -> JsonObject:
+        """That a payment went into an invoice, by the id of that."""
+        return await self._retrieve("invoice_payments", payment_id)
+
     async def invoice_payments(self, payment_intent_id: str) -> list[JsonObject]:
         """What a payment intent put into invoices; nothing for most that a checkout made."""
         client = await self._gateway.client()

@@ -18,6 +18,7 @@ from rekomi_mcp.domain.sales import (
     ReversalKind,
     ReversalStatus,
     Sale,
+    SaleReference,
     SaleSource,
     SubscriptionEnded,
     SubscriptionStarted,
@@ -80,7 +81,7 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         customer_name=invoice.get("customer_name"),
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
-        payments=tuple(Payment(p, amount) for (p, _), amount in paid_parts(_list(invoice, "payments")).items()),
+        payments=tuple(Payment(p, amount) for (p, _), amount in _paid_parts(_list(invoice, "payments")).items()),
         is_counted=invoice.get("billing_reason") not in _BETWEEN_PAYMENTS,
         referral=_referral(
             _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), _part(invoice, "metadata")
@@ -303,17 +304,13 @@ def lacks_payments(invoice: JsonObject) -> bool:
     return invoice.get("payments") is None and subscription_of_invoice(invoice) is None
 
 
-def paid_parts(invoice_payments: Iterable[JsonObject]) -> dict[tuple[str, str | None], int | None]:
-    """How much of each payment went into each invoice, where that is told, by their ids. What is open has paid nothing."""
-    found: dict[tuple[str, str | None], int | None] = {}
-    for row in invoice_payments:
-        if row.get("status", "paid") != "paid":
-            continue
-        details, invoice_id = _part(row, "payment"), id_of(row.get("invoice"))
-        for payment_id in filter(None, (id_of(details.get(kind)) for kind in ("payment_intent", "charge"))):
-            before, amount = found.get((payment_id, invoice_id)), row.get("amount_paid")
-            found[payment_id, invoice_id] = before if amount is None else (before or 0) + int(amount)
-    return found
+def paid_invoices(invoice_payments: Iterable[JsonObject], event_id: str) -> list[SaleReference]:
+    """The invoices that payments went into."""
+    return [
+        SaleReference(payment_id, SaleSource.Invoice, invoice_id, event_id, amount)
+        for (payment_id, invoice_id), amount in _paid_parts(invoice_payments).items()
+        if invoice_id is not None
+    ]
 
 
 def promotion_codes(discounts: Any) -> tuple[str, ...]:
@@ -334,6 +331,19 @@ def _promotion_codes_of_invoice(invoice: JsonObject) -> Iterator[str]:
     yield from promotion_codes(invoice.get("discounts"))
     for line in _list(invoice, "lines"):
         yield from promotion_codes(line.get("discounts"))
+
+
+def _paid_parts(invoice_payments: Iterable[JsonObject]) -> dict[tuple[str, str | None], int | None]:
+    """How much of each payment went into each invoice, where that is told, by their ids. What is open has paid nothing."""
+    found: dict[tuple[str, str | None], int | None] = {}
+    for row in invoice_payments:
+        if row.get("status", "paid") != "paid":
+            continue
+        details, invoice_id = _part(row, "payment"), id_of(row.get("invoice"))
+        for payment_id in filter(None, (id_of(details.get(kind)) for kind in ("payment_intent", "charge"))):
+            before, amount = found.get((payment_id, invoice_id)), row.get("amount_paid")
+            found[payment_id, invoice_id] = before if amount is None else (before or 0) + int(amount)
+    return found
 
 
 def _part(owner: JsonObject, name: str) -> JsonObject:

@@ -32,6 +32,7 @@ HANDLED_EVENTS: Final = (
     "invoice.payment_failed",
     "invoice.payment_succeeded",
     "invoice.voided",
+    "invoice_payment.paid",
     "promotion_code.created",
     "promotion_code.updated",
     "refund.created",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from rekomi_mcp.domain.errors import StripeRefused
 from rekomi_mcp.domain.sales import SaleReference, SaleSource
 from rekomi_mcp.gateways.stripe import StripeAccount
-from rekomi_mcp.gateways.stripe_facts import paid_parts
+from rekomi_mcp.gateways.stripe_facts import paid_invoices
 
 JsonObject = dict[str, Any]
 
@@ -62,10 +62,8 @@ async def coupons(stripe: StripeAccount, after: str | None) -> tuple[list[JsonOb
 
 async def sales_of_payment(stripe: StripeAccount, payment_id: str, event_id: str) -> list[SaleReference]:
     """Which invoices a payment paid, or else which checkout: a refund does not say."""
-    parts = paid_parts(await stripe.invoice_payments(payment_id))
-    if parts:
-        invoices = ((invoice_id, amount) for (_, invoice_id), amount in parts.items() if invoice_id is not None)
-        return [SaleReference(payment_id, SaleSource.Invoice, i, event_id, amount) for i, amount in invoices]
+    if invoices := paid_invoices(await stripe.invoice_payments(payment_id), event_id):
+        return invoices
     if (session_id := await stripe.session_of_payment(payment_id)) is not None:
         return [SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)]
     return []

@@ -75,6 +75,11 @@ async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
     return [sale] if sale is not None else []
 
 
+async def _invoice_payment_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
+    payment = event.payload if event.speaks_our_version else await stripe.invoice_payment(event.payload["id"])
+    return [*shapes.paid_invoices([payment], event.id)]
+
+
 async def _subscription_changed(event: Event, stripe: StripeAccount) -> list[Fact]:
     subscription = event.payload
     if not event.speaks_our_version or shapes.has_unexpanded_discounts(subscription, "items"):
@@ -150,6 +155,7 @@ _TRANSLATORS: dict[str, Callable[[Event, StripeAccount], Awaitable[list[Fact]]]]
     "invoice.payment_failed": _nothing_to_do,
     "invoice.payment_succeeded": _invoice_paid,
     "invoice.voided": _nothing_to_do,
+    "invoice_payment.paid": _invoice_payment_paid,
     "promotion_code.created": _code_changed,
     "promotion_code.updated": _code_changed,
     "refund.created": _refund_changed,

@@ -259,3 +259,15 @@ def test_what_is_taken_back_again_when_another_invoice_becomes_known_is_in_the_l
     ]
     kept = {(row.payment_id, row.source_id, row.amount_minor) for row in duo.rows(SalePaymentRow)}
     assert kept == {("pi", "in_a", None), ("pi", "in_b", None)}
+
+
+def test_an_invoice_whose_payment_another_event_tells_is_one_sale_with_its_checkout(duo: Stage) -> None:
+    """The event of a subscription's invoice does not say that a checkout's payment was put on it."""
+    sarah, _ = promotion_codes(duo)
+    facts: list[Fact] = [
+        paid("cs_1", sarah, 6000, Payment("pi"), source=SaleSource.CheckoutSession),
+        paid("in_a", "promo_nobody", 6000, subscription_id="sub_1"),
+        SaleReference("pi", SaleSource.Invoice, "in_a", "", 6000),
+        back("re_1", "succeeded", 1500, 0),
+    ]
+    in_every_order(duo, facts, {"in_a": (900, 0, "Open")})

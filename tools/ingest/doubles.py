@@ -30,11 +30,11 @@ def find_doubles(
     sold = _sales_of(facts)
     there = {*stored, *sold}
     found: dict[SaleKey, set[SaleKey]] = {}
-    for payment_id, told in _told_of(facts).items():
-        known = payments.paid([payment_id]).keys()
-        if told <= known and not told & sold:
-            continue
-        keys = (told | known) & there
+    told = _told_of(facts)
+    news = {p for p, keys in told.items() if keys & sold or keys - payments.paid([p]).keys()}
+    news |= {payment_id for key in sold for payment_id in payments.of(key)}
+    for payment_id in sorted(news):
+        keys = there & (told.get(payment_id, set()) | payments.paid([payment_id]).keys())
         invoices = {key for key in keys if key[0] == _INVOICE}
         for key in keys if invoices else ():
             if key[0] == _CHECKOUT:

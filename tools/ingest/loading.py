@@ -72,6 +72,8 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     payments = Payments()
     payments.read(context, payment_ids)
     told = {key_of(sale) for sale in sales}
+    payments.read_of(context, told)
+    payments.read(context, (payment_id for key in told for payment_id in payments.of(key)))
     keys = told | payments.sales() | {(f.source.value, f.source_id) for f in references}
     keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
     keys |= {checkout_key(sale) for sale in sales if sale.checkout_id is not None}

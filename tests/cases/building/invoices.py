@@ -99,8 +99,8 @@ def mark_paid(world: World, invoice: JsonObject, *, in_parts: Sequence[int] = ()
     _close(world, invoice)
 
 
-def _pay_with(world: World, invoice: JsonObject, intent: JsonObject, part: int, *, is_default: bool) -> None:
-    world.add(
+def _pay_with(world: World, invoice: JsonObject, intent: JsonObject, part: int, *, is_default: bool) -> JsonObject:
+    return world.add(
         "invoice_payment",
         "inpay_1",
         amount_paid=part,
@@ -118,13 +118,14 @@ def _close(world: World, invoice: JsonObject) -> None:
     invoice["status_transitions"] = {**invoice["status_transitions"], "paid_at": world.now}
 
 
-def attach(world: World, invoice: JsonObject, intent: JsonObject) -> None:
-    """Pay it with a payment that was made before, or with the part of it that is left."""
+def attach(world: World, invoice: JsonObject, intent: JsonObject) -> JsonObject:
+    """Pay it with a payment that was made before, or with the part of it that is left. Answers the invoice payment."""
     put = [each for each in world.all("invoice_payment") if each["payment"]["payment_intent"] == intent["id"]]
     left = intent["amount_received"] - sum(each["amount_paid"] for each in put)
     assert left >= invoice["amount_due"], "the payment is enough"
-    _pay_with(world, invoice, intent, invoice["amount_due"], is_default=True)
+    payment = _pay_with(world, invoice, intent, invoice["amount_due"], is_default=True)
     _close(world, invoice)
+    return payment
 
 
 def fail_payment(world: World, invoice: JsonObject) -> JsonObject:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tests.cases.building import invoices, payments, subscriptions
+from tests.cases.building import checkout, invoices, payments, subscriptions
 from tests.cases.building.blanks import JsonObject
+from tests.cases.building.checkout import Purchase
 from tests.cases.building.invoices import Bill, Line
 from tests.cases.building.offers import Code, customer, price, redeem
 from tests.cases.building.payments import dispute, refund
 from tests.cases.building.stories.renewals import jane_sells
 from tests.cases.building.story import BOB, JANE, Story, Tell
+from tests.cases.building.subscriptions import Plan
 
 
 def one_payment_on_two_invoices(story: Story) -> None:
@@ -87,6 +89,25 @@ def payment_shared_with_a_renewal(story: Story) -> None:
     story.leaves(JANE, "usd", 16_00)
 
 
+def payment_attached_to_a_renewal(story: Story) -> None:
+    story.tells(
+        "The merchant puts what Kim paid at a checkout on the renewal of a subscription that nobody brought.",
+        "the renewal's event does not say what paid it; that of the invoice payment does",
+    )
+    jane, kim = story.code("JANE20", JANE), customer(story.shop)
+    subscribed = checkout.subscribe(story.shop, kim, Plan(40_00))
+    story.shop.days(28)
+    session = checkout.buy(story.shop, Purchase(50_00, code=jane), kim)
+    story.by_now((JANE, "usd", 8_00))
+    story.shop.days(2)
+    renewal = subscriptions.renewal_due(story.shop, subscribed)
+    payment = invoices.attach(story.shop, renewal, story.shop.get("payment_intent", session["payment_intent"]))
+    story.shop.tell("invoice.paid", renewal)
+    story.shop.tell("invoice_payment.paid", payment)
+    story.earns(JANE, renewal, net=40_00, commission=8_00, kind="renewal", code=jane)
+    story.leaves(JANE, "usd", 8_00)
+
+
 def _two_invoices(story: Story, jane: Code, bob: Code) -> tuple[JsonObject, JsonObject]:
     """60.00 net by Jane's code and 40.00 by Bob's, paid with one payment."""
     kim = customer(story.shop)
@@ -115,4 +136,5 @@ STORIES: tuple[Tell, ...] = (
     dispute_of_a_shared_payment,
     second_invoice_after_the_refund,
     payment_shared_with_a_renewal,
+    payment_attached_to_a_renewal,
 )
