@@ -175,6 +175,7 @@ def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
         }[kind]
         of_note = kind is ReversalKind.CreditNote
         begun = draw(st.integers(0, 9))
+        payment_id = None if of_note else draw(st.sampled_from(sale.payment_ids))
         found.append(
             [
                 Reversal(
@@ -185,7 +186,7 @@ def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
                     currency="USD",
                     amount_minor=amount,
                     status=ReversalStatus(status),
-                    payment_intent_id=None if of_note else draw(st.sampled_from(sale.payment_ids)),
+                    payment_intent_id=payment_id,
                     told_at=day(begun + step),
                     sale=(SaleSource.Invoice, sale.source_id) if of_note else None,
                 )
