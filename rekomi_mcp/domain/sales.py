@@ -65,6 +65,13 @@ class Sale:
     """Whether its subscription's payments are counted with it: an invoice between two of them (an upgrade's) is not."""
     checkout_id: str | None = None
     """The checkout session that an invoice was written for, where that is told."""
+    begun_at: datetime | None = None
+    """When a checkout was paid whose payment was put on this invoice: then the sale was made."""
+
+    @property
+    def earned_at(self) -> datetime:
+        """The time whose claims and terms count."""
+        return self.occurred_at if self.begun_at is None else min(self.begun_at, self.occurred_at)
 
     @property
     def payment_ids(self) -> tuple[str, ...]:

@@ -76,10 +76,13 @@ class History:
     reversals: list[list[Reversal]]
     partly_told: list[Sale]
     """Some sales again, by an event that knows neither codes nor clicks."""
+    checkouts: list[Sale]
+    """Where a payment of some sales was made, before it was put on their invoices."""
 
     def events(self) -> list[Event]:
         facts: list[Fact] = [
             *self.sales,
+            *self.checkouts,
             *self.started,
             *self.partly_told,
             *(r for each in self.reversals for r in each),
@@ -196,6 +199,26 @@ def _reversals(draw: st.DrawFn, sales: Sequence[Sale]) -> list[list[Reversal]]:
     return found
 
 
+@st.composite
+def _checkouts(draw: st.DrawFn, sales: Sequence[Sale]) -> list[Sale]:
+    """Of payments that are told by one name: another invoice may share it, but no invoice has two checkouts."""
+    found: list[Sale] = []
+    for number, sale in enumerate(sales):
+        if sale.net_minor > 0 and sale.payment_ids == (f"pi_{number}",) and draw(st.sampled_from([True, False, False])):
+            checkout = replace(
+                sale,
+                source=SaleSource.CheckoutSession,
+                source_id=f"cs_{number}",
+                occurred_at=sale.occurred_at - timedelta(days=draw(st.integers(0, 4))),
+                subscription_id=None,
+                promotion_code_ids=draw(TOLD_CODES),
+                referral=draw(REFERRALS),
+                is_counted=True,
+            )
+            found.append(checkout)
+    return found
+
+
 _PAUSES = st.sampled_from([None, None, (2, 5), (0, 7), (4, 9)])
 _CHANGES = st.builds(Changes, tom_paused=_PAUSES, raised=st.sampled_from([None, None, 1, 4]))
 
@@ -211,6 +234,7 @@ def histories(draw: st.DrawFn) -> History:
         started=draw(_started()),
         reversals=draw(_reversals(sales)),
         partly_told=[replace(sale, promotion_code_ids=(), referral=None) for sale in again],
+        checkouts=draw(_checkouts(sales)),
     )
 
 

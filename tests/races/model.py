@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -15,6 +15,7 @@ from rekomi_mcp.domain.sales import (
     Reversal,
     ReversalStatus,
     Sale,
+    SaleSource,
     SubscriptionStarted,
 )
 from tests.races.histories import CLICKS, CODES, LEADS, RATES, WINDOW_DAYS, Books, History, day
@@ -35,8 +36,11 @@ class Model:
     conversions: list[tuple[str, str, int, int, str]] = field(default_factory=list[Any])
 
     def books(self) -> Books:
-        for step in sorted((*self.history.sales, *self.history.started), key=_moment):
-            if isinstance(step, Sale):
+        sales = [self._with_checkout(sale) for sale in self.history.sales]
+        for step in sorted((*sales, *self.history.checkouts, *self.history.started), key=_moment):
+            if isinstance(step, Sale) and step.source is SaleSource.CheckoutSession:
+                self._bind(self._winner(step), step)
+            elif isinstance(step, Sale):
                 self._sell(step)
             else:
                 won = next(self._claims(step), None)
@@ -51,6 +55,19 @@ class Model:
             "bound": sorted((("subscription" if r[0] == "s" else "customer"), r, w[0]) for r, w in self.bound.items()),
         }
 
+    def _with_checkout(self, sale: Sale) -> Sale:
+        """An invoice's sale with what the checkout says where its payment was made: then it was sold."""
+        for checkout in self.history.checkouts:
+            if checkout.payment_ids[0] in sale.payment_ids:
+                return replace(
+                    sale,
+                    promotion_code_ids=tuple(dict.fromkeys((*checkout.promotion_code_ids, *sale.promotion_code_ids))),
+                    referral=checkout.referral or sale.referral,
+                    customer_email=sale.customer_email or checkout.customer_email,
+                    begun_at=checkout.occurred_at,
+                )
+        return sale
+
     def _sell(self, sale: Sale) -> None:
         won = self._winner(sale)
         self._bind(won, sale)
@@ -62,7 +79,7 @@ class Model:
             return
         if sale.subscription_id is not None and not self._earns(sale):
             return
-        rate = RATES.get(won[1] or "") or self.history.changes.rate(sale.occurred_at)
+        rate = RATES.get(won[1] or "") or self.history.changes.rate(_at(sale))
         commission = _half_up(rate * sale.net_minor)
         gone = min(Fraction(sale.gross_minor), sum((self._gone(steps, sale) for steps in self.history.reversals), NONE))
         left = _half_up(Fraction(commission * (sale.gross_minor - gone), sale.gross_minor))
@@ -79,7 +96,7 @@ class Model:
         return (of_subscription[0], own) if own is not None else of_subscription
 
     def _may_earn(self, name: str, fact: Sale | SubscriptionStarted) -> bool:
-        return self.history.changes.may_earn(name, fact.occurred_at)
+        return self.history.changes.may_earn(name, _at(fact))
 
     def _claims(self, fact: Sale | SubscriptionStarted) -> Iterator[Winner]:
         yield from (claim for claim in self._all_claims(fact) if self._may_earn(claim[0], fact))
@@ -90,7 +107,7 @@ class Model:
         if fact.referral is not None and fact.referral.click_id is not None:
             visitor, _, _ = CLICKS[fact.referral.click_id]
             clicks = [(number, name) for who, name, number in CLICKS.values() if who == visitor]
-            in_window = [c for c in clicks if timedelta() <= fact.occurred_at - day(c[0]) <= timedelta(WINDOW_DAYS)]
+            in_window = [c for c in clicks if timedelta() <= _at(fact) - day(c[0]) <= timedelta(WINDOW_DAYS)]
             yield from ((name, None) for _, name in sorted(in_window, reverse=True))
         yield from ((CODES[code], code) for code in codes if code == "promo_tom")
 
@@ -99,8 +116,8 @@ class Model:
         if won is not None and self._may_earn(won[0], sale):
             return won
         email = (sale.customer_email or "").lower()
-        leads = [(day(number), name) for name, number in LEADS.get(email, ()) if day(number) <= sale.occurred_at]
-        leads += [(since, name) for since, name in self.leads[email] if since < sale.occurred_at]
+        leads = [(day(number), name) for name, number in LEADS.get(email, ()) if day(number) <= _at(sale)]
+        leads += [(since, name) for since, name in self.leads[email] if since < _at(sale)]
         may_earn = [lead for lead in leads if self._may_earn(lead[1], sale)]
         return (min(may_earn)[1], None) if may_earn else None
 
@@ -147,8 +164,14 @@ class Model:
 
 def _moment(step: Sale | SubscriptionStarted) -> tuple[datetime, int, str]:
     if isinstance(step, Sale):
-        return step.occurred_at, 2, step.source_id
+        return _at(step), 2, f"{step.source.value}:{step.source_id}"
     return step.occurred_at, 0 if step.at_checkout else 1, step.subscription_id
+
+
+def _at(fact: Sale | SubscriptionStarted) -> datetime:
+    """The time that counts."""
+    begun = fact.begun_at if isinstance(fact, Sale) else None
+    return fact.occurred_at if begun is None else min(begun, fact.occurred_at)
 
 
 def _paid(sale: Sale, payment: Payment) -> int:

@@ -11,7 +11,7 @@ from rekomi_mcp.tools.ingest.writes import Writes
 
 
 def origin_of_sale(sale: Sale) -> Origin:
-    return Origin(sale.occurred_at, 2, f"sale:{sale.source.value}:{sale.source_id}")
+    return Origin(sale.earned_at, 2, f"sale:{sale.source.value}:{sale.source_id}")
 
 
 def bind_subscription(context: Context, known: Known, writes: Writes, fact: SubscriptionStarted) -> None:

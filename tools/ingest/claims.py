@@ -32,16 +32,16 @@ def claims_on_sale(known: Known, sale: Sale, origin: Origin, decided_for: str | 
         decided_for: the affiliate it was credited to before. What has happened to them since takes nothing back.
     """
     if sale.referral is not None:
-        yield from _named(known, sale.referral, sale.occurred_at, decided_for)
+        yield from _named(known, sale.referral, sale.earned_at, decided_for)
     if sale.subscription_id is not None:
         yield from _bound(known, Evidence.Subscription, (SUBSCRIPTION, sale.subscription_id), origin, decided_for)
-    yield from _codes(known, sale.promotion_code_ids, sale.occurred_at, decided_for)
+    yield from _codes(known, sale.promotion_code_ids, sale.earned_at, decided_for)
     if sale.referral is not None:
-        yield from _clicks(known, sale.referral, sale.occurred_at, decided_for)
+        yield from _clicks(known, sale.referral, sale.earned_at, decided_for)
     if sale.customer_id is not None:
         yield from _bound(known, Evidence.Customer, (CUSTOMER, sale.customer_id), origin, decided_for)
     if sale.customer_email is not None:
-        yield from _leads(known, sale.customer_email.lower(), sale.occurred_at, decided_for)
+        yield from _leads(known, sale.customer_email.lower(), sale.earned_at, decided_for)
 
 
 def claims_on_subscription(known: Known, fact: SubscriptionStarted) -> Iterator[Candidate]:

@@ -34,22 +34,30 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
         if sale.subscription_id is not None and sale.is_counted and sale.net_minor > 0:
             known.note_paid(sale.subscription_id, sale.occurred_at)
     else:
-        merged, before = _merged(recorded.sale, sale), recorded.sale
-        if known.corrects:
-            merged = _with_amounts_of(merged, sale)
-        is_double_now, is_corrected = _note_double(known, recorded), merged.amounts != before.amounts
-        if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
-            recorded.sale = merged
-            _begin_as_its_checkout(known, recorded)
-            _decide(context, known, writes, recorded, is_corrected=is_corrected)
-        if is_corrected:
-            known.note_corrected(before, merged)
+        _learn(context, known, writes, recorded, sale)
     for payment in sale.payments:
         link_payment(context, known, writes, payment, key)
     for invoice in known.doubles.get(key, ()):
         for payment_id in sorted(known.payments.of(key)):
             link_payment(context, known, writes, Payment(payment_id), invoice)
     settle_shared(context, known, writes, key)
+
+
+def _learn(context: Context, known: Known, writes: Writes, recorded: Recorded, told: Sale) -> None:
+    """Decide a recorded sale again where more of it is told."""
+    before, merged = recorded.sale, _merged(recorded.sale, told)
+    if known.corrects:
+        merged = _with_amounts_of(merged, told)
+    is_double_now = _note_double(known, recorded)
+    is_corrected, is_moved = merged.amounts != before.amounts, merged.earned_at != before.earned_at
+    if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
+        recorded.sale = merged
+        if is_moved:
+            recorded.decision = {**recorded.decision, "candidates": [], "terms": None}
+        _begin_as_its_checkout(known, recorded)
+        _decide(context, known, writes, recorded, is_anew=is_corrected or is_moved)
+    if is_corrected:
+        known.note_corrected(before, merged)
 
 
 def credit_again(context: Context, known: Known, writes: Writes, recorded: Recorded) -> None:
@@ -94,6 +102,7 @@ def _merged(known: Sale, told: Sale) -> Sale:
     return replace(
         known,
         promotion_code_ids=codes,
+        begun_at=min(filter(None, (known.begun_at, told.begun_at)), default=None),
         referral=_merged_referral(known.referral, told.referral),
         customer_id=known.customer_id or told.customer_id,
         customer_email=known.customer_email or told.customer_email,
@@ -116,14 +125,14 @@ def _merged_referral(known: Referral | None, told: Referral | None) -> Referral 
     )
 
 
-def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_corrected: bool = False) -> None:
+def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_anew: bool = False) -> None:
     sale, before = recorded.sale, recorded.winner
     decided_for = before["affiliateId"] if before is not None else None
     decision = decide(list(claims_on_sale(known, sale, origin_of_sale(sale), decided_for)))
     outcome, terms = outcome_of(known, sale, decision, recorded)
     was_credited = recorded.outcome in (CREDITED, SELF_PURCHASE)
     is_same = bool(recorded.outcome) and _gist(decision.winner, outcome) == _kept_gist(recorded)
-    is_same = is_same and not is_corrected
+    is_same = is_same and not is_anew
     recorded.revision += bool(recorded.outcome) and not is_same
     if recorded.outcome == FREE and decided_for is not None and not is_same:
         _take_lead_back(known, writes, sale, decided_for)
@@ -192,8 +201,10 @@ def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str)
 def _record(recorded: Recorded, decision: Decision, terms: Terms | None) -> dict[str, object]:
     """The decision as it is kept: every claim, the rule, the evidence and the terms in force."""
     double = {"doubleOf": recorded.double_of} if recorded.double_of is not None else {}
+    begun = {"begunAt": recorded.sale.begun_at.isoformat()} if recorded.sale.begun_at is not None else {}
     return {
         **double,
+        **begun,
         "reason": decision.reason,
         "promotionCodeIds": list(recorded.sale.promotion_code_ids),
         "candidates": [

@@ -93,6 +93,7 @@ def _joined(invoice: Sale, checkouts: Sequence[Sale]) -> Sale:
         referral=_referral(checkouts) or invoice.referral,
         customer_email=invoice.customer_email or email,
         payments=(*invoice.payments, *_others(invoice, checkouts)),
+        begun_at=min(sale.occurred_at for sale in checkouts),
     )
 
 

@@ -119,6 +119,7 @@ def sale_of(row: SaleRow) -> Sale:
         promotion_code_ids=tuple(row.decision["promotionCodeIds"]),
         referral=referral,
         is_counted=row.is_counted,
+        begun_at=datetime.fromisoformat(row.decision["begunAt"]) if "begunAt" in row.decision else None,
     )
 
 
@@ -188,7 +189,7 @@ def _reached(
 def _is_after_news(row: SaleRow, sales: Sequence[Sale], started: Sequence[SubscriptionStarted]) -> bool:
     """False for a sale that is only told again."""
     return any(f.occurred_at <= row.occurred_at for f in started) or any(
-        f.occurred_at <= row.occurred_at and (f.source, f.source_id) != (row.source, row.source_id) for f in sales
+        f.earned_at <= row.occurred_at and (f.source, f.source_id) != (row.source, row.source_id) for f in sales
     )
 
 
@@ -245,7 +246,8 @@ def _claims(
     other_codes = {b.code_id for b in rows.values() if b.code_id} | {r.code_id for r in referrals if r.code_id}
     codes |= storage.codes.by_ids(session, organization_id, other_codes - codes.keys())
     coupon_ids = {row.campaign_coupon_id for row in codes.values()}
-    visits = _visits(context, referrals, [f.occurred_at for f in (*sales, *started)])
+    times = [*(sale.earned_at for sale in sales), *(fact.occurred_at for fact in started)]
+    visits = _visits(context, referrals, times)
 
     affiliate_ids = {row.affiliate_id for row in (*codes.values(), *rows.values(), *visits.links.values())}
     affiliate_ids |= {lead.affiliate_id for of_email in leads.values() for lead in of_email}
@@ -277,7 +279,7 @@ def _claims(
             session,
             organization_id,
             {*affiliate_ids, *program_ids, *(row.id for row in coupons.values())},
-            since=min((f.occurred_at for f in (*sales, *started)), default=context.now),
+            since=min(times, default=context.now),
         ),
         paid_times=storage.sales.paid_times(session, organization_id, subscriptions),
     )

@@ -34,7 +34,7 @@ def outcome_of(known: Known, sale: Sale, decision: Decision, before: Recorded) -
     winner = decision.winner
     if winner is None:
         return decision.reason, None
-    program = known.program(winner.program_id, sale.occurred_at)
+    program = known.program(winner.program_id, sale.earned_at)
     terms = _terms(known, sale, winner, before)
     if sale.net_minor <= 0:
         return FREE if sale.net_minor == 0 and terms.invoice_index == 0 else NOTHING_PAID, terms
@@ -55,9 +55,9 @@ def _terms(known: Known, sale: Sale, winner: Candidate, before: Recorded) -> Ter
     kept = _kept_terms(winner, before)
     if kept is not None:
         return kept.model_copy(update={"invoice_index": index})
-    program = known.program(winner.program_id, sale.occurred_at)
+    program = known.program(winner.program_id, sale.earned_at)
     code = known.codes.get(winner.code_id) if winner.code_id else None
-    affiliate = known.affiliate(winner.affiliate_id, sale.occurred_at)
+    affiliate = known.affiliate(winner.affiliate_id, sale.earned_at)
     program_rate = rate_of(program)
     assert program_rate is not None, "every program has a rate"
     rate, source = choose_rate(rate_of(code) if code is not None else None, rate_of(affiliate), program_rate)
