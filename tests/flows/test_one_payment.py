@@ -65,3 +65,25 @@ async def test_an_invoice_written_later_earns_what_its_checkout_did(
     assert (told["outcome"], told["commission"]) == ("credited", "USD 8.00")
     told = await operate(app, "explain_attribution", {"sourceId": "cs_1"}, System(acme.id))
     assert told["outcome"] == "duplicate"
+
+
+@pytest.mark.parametrize("first", ["checkout", "invoice"])
+async def test_an_invoice_that_a_later_claim_won_is_its_checkouts_and_earns_what_that_did(
+    app: App, world: World, first: str
+) -> None:
+    """The checkout was a guest's; before the invoice was written somebody's lead, and the rate was another."""
+    acme, paid_at = world.acme, app.clock() - timedelta(hours=2)
+    make_older(app, world)
+    hired = {"email": "tom@example.com", "fullName": "Tom Ray"}
+    tom = await operate(app, "create_affiliate", hired, System(acme.id))
+    await operate(app, "record_lead", {"email": "kim@example.com", "affiliateId": tom["id"]}, System(acme.id))
+    await lower(app, world)
+    paid: dict[str, Any] = {"payments": (Payment("pi_1"),), "customer_email": "kim@example.com"}
+    told = {
+        "checkout": sale("cs_1", source=SaleSource.CheckoutSession, codes=("promo_acme_sarah",), at=paid_at, **paid),
+        "invoice": sale("in_1", at=app.clock() + timedelta(seconds=1), **paid),
+    }
+    for name in sorted(told, reverse=first == "invoice"):
+        await sell(app, acme.id, told[name])
+    told = await operate(app, "explain_attribution", {"sourceId": "in_1"}, System(acme.id))
+    assert (told["affiliateName"], told["commission"]) == ("Sarah Lee", "USD 8.00")

@@ -33,15 +33,19 @@ class Model:
     bound: dict[str, Winner] = field(default_factory=dict[str, Winner])
     leads: dict[str, list[tuple[datetime, str]]] = field(default_factory=lambda: defaultdict(list))
     """By address: of sales that cost nothing."""
+    won: set[str] = field(default_factory=set[str])
+    """Sales that somebody has a claim to: one that its checkout gave to nobody is looked at again at its own time."""
     conversions: list[tuple[str, str, int, int, str]] = field(default_factory=list[Any])
 
     def books(self) -> Books:
         sales = [self._with_checkout(sale) for sale in self.history.sales]
-        for step in sorted((*sales, *self.history.checkouts, *self.history.started), key=_moment):
+        again = [replace(sale, begun_at=None) for sale in sales if sale.begun_at is not None]
+        for step in sorted((*sales, *again, *self.history.checkouts, *self.history.started), key=_moment):
             if isinstance(step, Sale) and step.source is SaleSource.CheckoutSession:
                 self._bind(self._winner(step), step)
             elif isinstance(step, Sale):
-                self._sell(step)
+                if step.source_id not in self.won:
+                    self._sell(step)
             else:
                 won = next(self._claims(step), None)
                 self._bind(won, step)
@@ -73,6 +77,7 @@ class Model:
         self._bind(won, sale)
         if won is None:
             return
+        self.won.add(sale.source_id)
         if sale.net_minor <= 0:
             if sale.customer_email is not None and not self._paid_before(sale):
                 self.leads[sale.customer_email.lower()].append((sale.occurred_at, won[0]))

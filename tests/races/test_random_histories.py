@@ -62,7 +62,7 @@ def begin(session: Session, renewals: Renewals, changes: Changes) -> None:
     program.recurring_months, program.recurring_delay_invoices = renewals.months, renewals.delay
     affiliates = {row.full_name: row for row in session.exec(select(AffiliateRow))}
     for row in (program, *affiliates.values()):
-        row.created_at = day(-1)
+        row.created_at = day(-9)
     links = {row.affiliate_id: row.id for row in session.exec(select(AffiliateLinkRow))}
     for click_id, (visitor, owner, number) in CLICKS.items():
         row = affiliates[owner]

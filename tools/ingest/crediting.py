@@ -15,7 +15,7 @@ from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale
 from rekomi_mcp.tools.ingest.claims import claims_on_sale
 from rekomi_mcp.tools.ingest.earning import earn, retract
-from rekomi_mcp.tools.ingest.known import Known, Lead, Recorded, key_of
+from rekomi_mcp.tools.ingest.known import Known, Lead, Recorded, as_of, key_of
 from rekomi_mcp.tools.ingest.reversing import link_payment, settle_all, settle_shared
 from rekomi_mcp.tools.ingest.terms import CREDITED, FREE, SELF_PURCHASE, Terms, outcome_of
 from rekomi_mcp.tools.ingest.writes import Writes
@@ -49,13 +49,11 @@ def _learn(context: Context, known: Known, writes: Writes, recorded: Recorded, t
     if known.corrects:
         merged = _with_amounts_of(merged, told)
     is_double_now = _note_double(known, recorded)
-    is_corrected, is_moved = merged.amounts != before.amounts, merged.earned_at != before.earned_at
+    is_corrected = merged.amounts != before.amounts
     if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
         recorded.sale = merged
-        if is_moved:
-            recorded.decision = {**recorded.decision, "candidates": [], "terms": None}
         _begin_as_its_checkout(known, recorded)
-        _decide(context, known, writes, recorded, is_anew=is_corrected or is_moved)
+        _decide(context, known, writes, recorded, is_corrected=is_corrected)
     if is_corrected:
         known.note_corrected(before, merged)
 
@@ -80,16 +78,17 @@ def _note_double(known: Known, recorded: Recorded) -> bool:
 
 
 def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
-    """An invoice that nobody has won yet is decided as its checkout was, which had the payment before.
+    """An invoice that nobody has won yet keeps what its checkout was decided for, and on which terms.
 
-    It may be written weeks later: what became of the affiliate and of the terms meanwhile takes nothing back.
+    Past terms are not known of a time before the affiliate or the program was here: then those of now counted.
     """
     key = key_of(recorded.sale)
     checkouts = [known.recorded[c] for c, invoices in known.doubles.items() if key in invoices and c in known.recorded]
     won = [checkout for checkout in checkouts if checkout.winner is not None]
     if won and recorded.winner is None:
         first = min(won, key=lambda checkout: (checkout.sale.occurred_at, checkout.sale.source_id))
-        recorded.decision = {name: value for name, value in first.decision.items() if name != "doubleOf"}
+        kept = {name: value for name, value in first.decision.items() if name != "doubleOf"}
+        recorded.decision = {**kept, "asOf": as_of(recorded.sale)}
 
 
 def _merged(known: Sale, told: Sale) -> Sale:
@@ -125,24 +124,24 @@ def _merged_referral(known: Referral | None, told: Referral | None) -> Referral 
     )
 
 
-def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_anew: bool = False) -> None:
+def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_corrected: bool = False) -> None:
     sale, before = recorded.sale, recorded.winner
     decided_for = before["affiliateId"] if before is not None else None
-    decision = decide(list(claims_on_sale(known, sale, origin_of_sale(sale), decided_for)))
-    outcome, terms = outcome_of(known, sale, decision, recorded)
+    decision, seen = _decision(known, recorded, decided_for)
+    outcome, terms = outcome_of(known, seen, decision, recorded)
     was_credited = recorded.outcome in (CREDITED, SELF_PURCHASE)
-    is_same = bool(recorded.outcome) and _gist(decision.winner, outcome) == _kept_gist(recorded)
-    is_same = is_same and not is_anew
+    is_same = bool(recorded.outcome) and _gist(decision.winner, outcome, terms) == _kept_gist(recorded)
+    is_same = is_same and not is_corrected
     recorded.revision += bool(recorded.outcome) and not is_same
     if recorded.outcome == FREE and decided_for is not None and not is_same:
         _take_lead_back(known, writes, sale, decided_for)
-    recorded.outcome, recorded.decision = outcome, _record(recorded, decision, terms)
+    recorded.outcome, recorded.decision = outcome, _record(recorded, seen, decision, terms)
     # Also when it comes to the same: a later decision must know the codes and the customer that were told meanwhile.
     writes.sale(context, recorded)
     for promotion_code_id in _uncredited(sale, decision.winner):
         writes.sale_code(context, promotion_code_id, recorded.id)
     if decision.winner is not None:
-        bind(context, known, writes, decision.winner, sale, origin_of_sale(sale))
+        bind(context, known, writes, decision.winner, seen, origin_of_sale(seen))
         if outcome == FREE:
             _lead(context, known, writes, decision.winner, sale)
     if is_same:
@@ -155,18 +154,35 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, 
         retract(context, writes, recorded)
 
 
-def _gist(winner: Candidate | None, outcome: str) -> tuple[object, ...]:
-    """What makes two decisions the same: who earns, by what, and whether."""
-    if winner is None:
+def _decision(known: Known, recorded: Recorded, decided_for: str | None) -> tuple[Decision, Sale]:
+    """Who has a claim, and the sale as of the time at which they had it: of its checkout, or else of its own."""
+
+    def as_of_then(seen: Sale) -> Decision:
+        kept = decided_for if recorded.as_of == as_of(seen) else None
+        return decide(list(claims_on_sale(known, seen, origin_of_sale(seen), kept)))
+
+    decision = as_of_then(recorded.sale)
+    if decision.winner is not None or recorded.sale.begun_at is None:
+        return decision, recorded.sale
+    own = replace(recorded.sale, begun_at=None)
+    return as_of_then(own), own
+
+
+def _gist(winner: Candidate | None, outcome: str, terms: Terms | None) -> tuple[object, ...]:
+    """What makes two decisions the same: who earns, by what, at which rate, and whether."""
+    if winner is None or terms is None:
         return (outcome,)
-    return outcome, winner.affiliate_id, winner.evidence.value, winner.reference, winner.code_id
+    rate = terms.rate.type.value, terms.rate.value, terms.rate.currency
+    return outcome, winner.affiliate_id, winner.evidence.value, winner.reference, winner.code_id, *rate
 
 
 def _kept_gist(recorded: Recorded) -> tuple[object, ...]:
-    winner = recorded.winner
-    if winner is None:
+    winner, terms = recorded.winner, recorded.decision.get("terms")
+    if winner is None or terms is None:
         return (recorded.outcome,)
-    return recorded.outcome, winner["affiliateId"], winner["evidence"], winner["reference"], winner["codeId"]
+    rate = terms["rate"]["type"], terms["rate"]["value"], terms["rate"]["currency"]
+    claim = winner["affiliateId"], winner["evidence"], winner["reference"], winner["codeId"]
+    return recorded.outcome, *claim, *rate
 
 
 def _uncredited(sale: Sale, winner: Candidate | None) -> list[str]:
@@ -198,10 +214,10 @@ def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str)
         writes.gone_lead(lead, is_recorded=len(of_affiliate) > 1)
 
 
-def _record(recorded: Recorded, decision: Decision, terms: Terms | None) -> dict[str, object]:
+def _record(recorded: Recorded, seen: Sale, decision: Decision, terms: Terms | None) -> dict[str, object]:
     """The decision as it is kept: every claim, the rule, the evidence and the terms in force."""
     double = {"doubleOf": recorded.double_of} if recorded.double_of is not None else {}
-    begun = {"begunAt": recorded.sale.begun_at.isoformat()} if recorded.sale.begun_at is not None else {}
+    begun = {"begunAt": as_of(recorded.sale), "asOf": as_of(seen)} if recorded.sale.begun_at is not None else {}
     return {
         **double,
         **begun,

@@ -116,6 +116,11 @@ class Recorded:
         return next((c for c in self.decision.get("candidates", ()) if c["won"]), None)
 
     @property
+    def as_of(self) -> str | None:
+        """The time of the checkout as of which it was decided; None when it was as of its own."""
+        return self.decision.get("asOf")
+
+    @property
     def double_of(self) -> str | None:
         """The invoice that a checkout is one sale with, by its id, as it was kept."""
         return self.decision.get("doubleOf")
@@ -262,6 +267,11 @@ def _without_doubles(paid: Parts, recorded: Mapping[SaleKey, Recorded]) -> Parts
     invoices = {key: told for key, told in paid.items() if key[0] == SaleSource.Invoice}
     checkouts = {key: told for key, told in paid.items() if key not in invoices and key in recorded}
     return checkouts if checkouts and not invoices.keys() & recorded.keys() else invoices
+
+
+def as_of(sale: Sale) -> str | None:
+    """The time of its checkout, as a decision keeps it."""
+    return sale.begun_at.isoformat() if sale.begun_at is not None else None
 
 
 def key_of(sale: Sale) -> SaleKey:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import ConfigDict, SkipValidation
@@ -23,8 +25,9 @@ from rekomi_mcp.operation import Context, Input, Operation, Output
 from rekomi_mcp.tools.ingest.binding import bind_subscription
 from rekomi_mcp.tools.ingest.coupons import note_code, note_coupon
 from rekomi_mcp.tools.ingest.crediting import credit, credit_again
-from rekomi_mcp.tools.ingest.known import Known, Recorded
+from rekomi_mcp.tools.ingest.known import Known, Recorded, key_of
 from rekomi_mcp.tools.ingest.loading import load, sale_of
+from rekomi_mcp.tools.ingest.payments import SaleKey
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse, settle_shared
 from rekomi_mcp.tools.ingest.starts import start_of
 from rekomi_mcp.tools.ingest.writes import Writes
@@ -69,12 +72,29 @@ def decide_facts(context: Context, facts: Sequence[Fact], *, corrects: bool = Fa
             may be old, so by itself it corrects nothing.
     """
     known, writes = load(context, facts, corrects=corrects), Writes()
-    for step in sorted((*known.facts, *known.later), key=_order):
+    for step in sorted((*known.facts, *known.later, *_own_times(known)), key=_order):
         if isinstance(step, Recorded):
             credit_again(context, known, writes, step)
+        elif isinstance(step, _OwnTime):
+            credit_again(context, known, writes, known.recorded[step.key])
         else:
             _apply(context, known, writes, step)
     return known, writes
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnTime:
+    """A sale that its turn came for as of its checkout comes again at its own time: there may be more claims by then."""
+
+    key: SaleKey
+    at: datetime
+
+
+def _own_times(known: Known) -> Iterator[_OwnTime]:
+    sales = (fact for fact in known.facts if isinstance(fact, Sale))
+    for sale in (*sales, *(recorded.sale for recorded in known.later)):
+        if sale.begun_at is not None:
+            yield _OwnTime(key_of(sale), sale.occurred_at)
 
 
 def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
@@ -92,7 +112,7 @@ def reconsider(context: Context, promotion_code_ids: Iterable[str]) -> int:
     return len(sales)
 
 
-def _order(step: Fact | Recorded) -> tuple[int, float, int, str]:
+def _order(step: Fact | Recorded | _OwnTime) -> tuple[int, float, int, str]:
     """What payments belong to comes first, then everything by time, and what was taken back at last.
 
     What happened within one second has an order too, so that the news may come in any.
@@ -103,17 +123,19 @@ def _order(step: Fact | Recorded) -> tuple[int, float, int, str]:
         case Reversal():
             return 2, step.occurred_at.timestamp(), 0, step.event_id
         case Sale():
-            return 1, step.occurred_at.timestamp(), 2, _name(step)
+            return 1, step.earned_at.timestamp(), 2, _name(key_of(step))
         case Recorded():
-            return 1, step.sale.occurred_at.timestamp(), 2, _name(step.sale)
+            return 1, step.sale.earned_at.timestamp(), 2, _name(key_of(step.sale))
+        case _OwnTime():
+            return 1, step.at.timestamp(), 2, _name(step.key)
         case SubscriptionStarted():
             return 1, step.occurred_at.timestamp(), 0 if step.at_checkout else 1, step.subscription_id
         case _:
             return 1, step.occurred_at.timestamp(), 3, step.event_id
 
 
-def _name(sale: Sale) -> str:
-    return f"{sale.source.value}:{sale.source_id}"
+def _name(key: SaleKey) -> str:
+    return ":".join(key)
 
 
 def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from rekomi_mcp.domain.attribution import Candidate, Decision, is_same_person
 from rekomi_mcp.domain.commission import Rate, RateSource, Renewals, choose_rate
 from rekomi_mcp.domain.sales import Sale
-from rekomi_mcp.tools.ingest.known import Known, Recorded
+from rekomi_mcp.tools.ingest.known import Known, Recorded, as_of
 from rekomi_mcp.tools.rates import rate_of
 
 CREDITED, FREE, SELF_PURCHASE = "credited", "free", "self_purchase"
@@ -52,7 +52,7 @@ def outcome_of(known: Known, sale: Sale, decision: Decision, before: Recorded) -
 
 def _terms(known: Known, sale: Sale, winner: Candidate, before: Recorded) -> Terms:
     index = known.invoice_index(sale.subscription_id, sale.occurred_at) if sale.subscription_id else 0
-    kept = _kept_terms(winner, before)
+    kept = _kept_terms(winner, before) if before.as_of == as_of(sale) else None
     if kept is not None:
         return kept.model_copy(update={"invoice_index": index})
     program = known.program(winner.program_id, sale.earned_at)
