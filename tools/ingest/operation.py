@@ -84,7 +84,7 @@ def decide_facts(context: Context, facts: Sequence[Fact], *, corrects: bool = Fa
 
 @dataclass(frozen=True, slots=True)
 class _OwnTime:
-    """A sale that its turn came for as of its checkout comes again at its own time: there may be more claims by then."""
+    """The second turn of a sale that is decided as of its checkout: at its own time there may be more claims."""
 
     key: SaleKey
     at: datetime
