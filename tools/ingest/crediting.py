@@ -156,16 +156,17 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, 
 
 def _decision(known: Known, recorded: Recorded, decided_for: str | None) -> tuple[Decision, Sale]:
     """Who has a claim, and the sale as of the time at which they had it: of its checkout, or else of its own."""
+    sale = recorded.sale
+    decision = _decision_on(known, recorded, sale, decided_for)
+    if decision.winner is not None or sale.begun_at is None:
+        return decision, sale
+    own = replace(sale, begun_at=None)
+    return _decision_on(known, recorded, own, decided_for), own
 
-    def as_of_then(seen: Sale) -> Decision:
-        kept = decided_for if recorded.as_of == as_of(seen) else None
-        return decide(list(claims_on_sale(known, seen, origin_of_sale(seen), kept)))
 
-    decision = as_of_then(recorded.sale)
-    if decision.winner is not None or recorded.sale.begun_at is None:
-        return decision, recorded.sale
-    own = replace(recorded.sale, begun_at=None)
-    return as_of_then(own), own
+def _decision_on(known: Known, recorded: Recorded, seen: Sale, decided_for: str | None) -> Decision:
+    kept = decided_for if recorded.as_of == as_of(seen) else None
+    return decide(list(claims_on_sale(known, seen, origin_of_sale(seen), kept)))
 
 
 def _gist(winner: Candidate | None, outcome: str, terms: Terms | None) -> tuple[object, ...]:

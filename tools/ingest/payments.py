@@ -57,6 +57,10 @@ class Payments:
         self._of_sale.setdefault(key, set()).add(payment.id)
         return True
 
+    def is_known(self, payment_id: str, key: SaleKey) -> bool:
+        """Whether it is known that this paid that."""
+        return key in self._paid.get(payment_id, ())
+
     def of(self, key: SaleKey) -> Iterable[str]:
         """What paid a sale."""
         return self._of_sale.get(key, ())

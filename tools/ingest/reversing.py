@@ -40,7 +40,7 @@ def reverse(context: Context, known: Known, writes: Writes, fact: Reversal) -> N
 
 def link_payment(context: Context, known: Known, writes: Writes, payment: Payment, key: SaleKey) -> None:
     """Remember what paid a sale."""
-    is_new = key not in known.payments.paid([payment.id])
+    is_new = not known.payments.is_known(payment.id, key)
     if known.payments.note(payment, key):
         writes.payment(context, payment, key, is_new=is_new)
 
