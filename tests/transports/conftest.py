@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from rekomi_mcp.app import App
+from rekomi_mcp.pipeline.rate_limit import RateLimiter
 from rekomi_mcp.serving import build_http_app
 from rekomi_mcp.settings import Settings
 from tests.support.databases import copy_sqlite
@@ -25,6 +27,12 @@ def database(sqlite_template: Path, tmp_path: Path) -> str:
 def settings(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Settings:
     """A test may ask for others: `@pytest.mark.parametrize("settings", [{"port": 1}], indirect=True)`."""
     return Settings(database_url=database, data_dir=tmp_path, **getattr(request, "param", {}))
+
+
+@pytest.fixture
+def still_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute in which calls are counted does not turn during the test."""
+    monkeypatch.setattr("rekomi_mcp.app.RateLimiter", partial(RateLimiter, clock=lambda: 0.5))
 
 
 @pytest.fixture

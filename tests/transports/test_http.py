@@ -172,6 +172,7 @@ async def test_a_body_that_is_no_good_counts_against_the_limit_too(script: httpx
     assert answer.headers.keys() >= QUOTA
 
 
+@pytest.mark.usefixtures("still_minute")
 @pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 3}], indirect=True)
 async def test_a_caller_past_the_limit_waits_and_does_not_fill_the_audit_log(
     app: App, script: httpx.AsyncClient, client: httpx.AsyncClient, world: World

@@ -342,6 +342,7 @@ async def test_the_value_of_an_argument_never_stands_in_an_error(client: Client)
         assert evil[:10] not in text_of(await client.call_tool(tool, arguments)), (tool, arguments)
 
 
+@pytest.mark.usefixtures("still_minute")
 @pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 2}], indirect=True)
 async def test_a_caller_past_the_limit_is_told_how_long_to_wait(client: Client) -> None:
     results = [await client.call_tool("whoami", {}) for _ in range(3)]

@@ -116,6 +116,7 @@ async def test_each_postback_leaves_one_line_with_the_secret_as_its_actor(
     assert log["items"][0]["actorType"] == "api_key"
 
 
+@pytest.mark.usefixtures("still_minute")
 @pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 2}], indirect=True)
 async def test_a_server_with_only_its_secret_has_a_callers_limit(app: App, world: World, seller: Seller) -> None:
     answers = [await seller.get(ORDER) for _ in range(3)]

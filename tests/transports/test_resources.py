@@ -231,6 +231,7 @@ async def test_a_token_that_may_only_read_reads_everything(app: App, world: Worl
             assert (await read(client, filled(resource, world.acme))).text
 
 
+@pytest.mark.usefixtures("still_minute")
 @pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 2}], indirect=True)
 async def test_a_read_counts_against_the_callers_limit(client: Client) -> None:
     for _ in range(2):
