@@ -38,6 +38,8 @@ class SaleView(NamedTuple):
     outcome: str
     decision: dict[str, Any]
     occurred_at: datetime
+    referral: dict[str, Any] | None
+    """What the sale itself said of who brought it: see `SaleRow`."""
     conversion_id: str | None
     commission_minor: int
     """Like the next three, only with a conversion."""
@@ -91,6 +93,7 @@ _SALES: Query = (
         col(SaleRow.outcome),
         col(SaleRow.decision),
         col(SaleRow.occurred_at),
+        col(SaleRow.referral),
         col(ConversionRow.id),
         col(ConversionRow.commission_minor),
         col(ConversionRow.commission_currency),

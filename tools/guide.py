@@ -37,12 +37,19 @@ earns nothing, unless the program's allowSelfPurchases is on.
 
 An affiliate who cannot earn now (not Approved, or the program is archived or switched off) is passed over. Only a bound
 subscription is not: when its affiliate cannot earn, nobody does. Every sale keeps its decision with all the claims, so
-`explain_attribution` tells why it was credited, or why to nobody.
+`explain_attribution` tells why it was credited, or why to nobody. Why a claim lost, as it says:
+
+- weaker_than_code and the like: another affiliate had a stronger kind of claim.
+- later_click and the like: another claim of the same kind went before it, by the order named above.
+- same_affiliate: the affiliate won by a stronger claim of their own.
+- subscription_already_bound: the subscription was somebody's before.
+- window_expired, affiliate_paused and the like: they could not earn on it then.
 
 ## Money
 
 - Fields that end in Cents are whole numbers in the smallest unit of the currency beside them: 4200 with USD is USD 42.00,
   4200 with JPY is JPY 4200. Fields such as amount and commission say the same for people: quote those.
+- Of a conversion, commission is what is left of it now (remainingCommissionCents), and commissionCents what the sale earned.
 - Different currencies are never added up.
 - The commission is a percentage of what was charged net of discount and tax, or a fixed amount for every paid invoice.
   Halves of the smallest unit are rounded up.

@@ -158,7 +158,8 @@ WHY_WAS_THIS_SALE_CREDITED = Prompt(
     arguments=(
         Argument(
             name="sale",
-            description="A Stripe invoice (in_…) or checkout session (cs_…), or the id of a conversion.",
+            description="A Stripe invoice (in_…), checkout session (cs_…) or payment (pi_…), your own id of the sale, the id of "
+            "a conversion, or the customer's e-mail address.",
             required=True,
             max_length=255,
             suggestions=SALES,
@@ -168,7 +169,8 @@ WHY_WAS_THIS_SALE_CREDITED = Prompt(
     text="""\
 Explain why a sale was credited as it was.
 
-1. `explain_attribution`: give the sale as sourceId if it begins with in_ or cs_, else as conversionId.
+1. `explain_attribution`: give a conversion's id (from a list of conversions) as conversionId, an e-mail address as \
+customerEmail, a code as customers type it as code, and anything else (in_…, cs_…, pi_… or an id of my own) as sourceId.
 2. If somebody earned on it, `get_conversion` with its conversionId: renewals and refunds since then.
 3. Tell me in plain words who earned, by which rule and on what evidence, the rate and where it came from, what is left of \
 the commission, and who else had a claim and why they lost. If nobody earned, say why, and what I could change for the \

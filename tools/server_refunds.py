@@ -14,7 +14,7 @@ from rekomi_mcp.domain.sales import Reversal, ReversalKind, ReversalStatus
 from rekomi_mcp.operation import Context, Input, Operation, Output, Route
 from rekomi_mcp.tools.fields import Moment, OwnId, SaleCurrency
 from rekomi_mcp.tools.ingest import apply_facts
-from rekomi_mcp.tools.server_sales import SOURCE, Amount, find, moment_told, note_once
+from rekomi_mcp.tools.server_sales import SOURCE, Amount, find, moment_told, note_once, require_own
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import ReversalRow, SaleRow
@@ -52,6 +52,8 @@ class RecordedRefund(Output):
 
 def _record(context: Context, request: RecordRefundInput) -> RecordedRefund:
     sale = find(context, request.external_event_id)
+    if sale is None:
+        require_own(context, request.external_event_id, "externalEventId")
     if sale is not None and request.currency not in (None, sale.currency):
         raise InvalidInput(f"The sale was in {sale.currency}; a refund is in the same currency.", field="currency")
     known = storage.server_sales.refund(context.session, context.organization_id, _id_of(request))

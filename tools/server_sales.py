@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SOURCE = SaleSource.Server
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a teller's clock may be ahead: what is told as later than now was now."""
+_OF_STRIPE = re.compile(r"(cs_(live|test)|ch|evt|in|pi|py|sub)_[A-Za-z0-9]{14,}")
+"""Ids of what Stripe tells a sale by."""
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT), WHOLE]
 """Money in minor units, at least one."""
 
@@ -185,6 +188,7 @@ def record(context: Context, told: Told) -> RecordedSale:
 
     Raises:
         IdempotencyConflict: the sale was told before, and otherwise.
+        InvalidInput: it is a sale through Stripe.
     """
     known = find(context, told.external_event_id)
     if known is not None:
@@ -192,6 +196,8 @@ def record(context: Context, told: Told) -> RecordedSale:
     outcome = known.outcome if known is not None else None
     # A sale that nobody had a claim on may still be told with a name; no other is decided anew.
     if known is None or (outcome == NO_CLAIM and told.naming is not None):
+        if known is None:
+            require_own(context, told.external_event_id, told.id_name)
         _require_currency_of_refunds(context, told)
         apply_facts(context, [_fact(told, known)])
         context.session.expire_all()
@@ -201,6 +207,20 @@ def record(context: Context, told: Told) -> RecordedSale:
     note_once(context, answer.conversion_id)
     context.changed("sale", row.id, after=answer)
     return answer
+
+
+def require_own(context: Context, external_event_id: str, id_name: str) -> None:
+    """What went through Stripe is told by Stripe: told here too, before or after, it would earn twice.
+
+    Raises:
+        InvalidInput: the id is one of Stripe's, and Stripe is linked.
+    """
+    if lookups.organization(context).stripe_account is not None and _OF_STRIPE.fullmatch(external_event_id):
+        raise InvalidInput(
+            "This is an id of Stripe's, and sales and refunds through Stripe arrive by themselves: leave them out. Only a "
+            "payment without a checkout session and without an invoice does not: record it under an id of your own.",
+            field=id_name,
+        )
 
 
 def find(context: Context, external_event_id: str) -> SaleRow | None:

@@ -28,7 +28,7 @@ async def test_a_customer_is_asked_after_by_the_address_in_any_case(shop: Shop) 
     assert [(row["sourceId"], row["outcome"], row["affiliateName"]) for row in told["otherSales"]] == [
         (sold["invoice"], "credited", "Sarah Lee")
     ]
-    assert "Of its 2 sales the newest:" in told["explanation"]
+    assert "Of the 2 sales of this customer the newest:" in told["explanation"]
 
 
 async def test_a_customer_who_only_signed_up_has_no_sale_and_the_answer_names_who_brought_them(shop: Shop) -> None:
@@ -53,7 +53,7 @@ async def test_a_code_tells_whose_it_is_and_explains_its_newest_sale(shop: Shop)
     assert "is live. They are Paused, so new sales with it earn them nothing." in paused["explanation"]
     await shop.do("deactivate_affiliate_code", codeId=deal.code)
     ended = await shop.do("explain_attribution", code="SARAH20")
-    assert "is dead, which ended on" in ended["explanation"]
+    assert f"The code SARAH20 of Sarah Lee ended on {shop.app.clock():%Y-%m-%d}." in ended["explanation"]
 
 
 async def test_a_code_that_lost_is_told_with_the_sale_it_lost(shop: Shop) -> None:
@@ -81,7 +81,7 @@ async def test_of_the_many_sales_that_a_code_lost_the_newest_is_told(shop: Shop)
     told = await shop.do("explain_attribution", code="TOM20")
     assert (told["sourceId"], told["outcome"]) == ("in_24", "affiliate_paused")
     assert [row["sourceId"] for row in told["otherSales"]] == [f"in_{number}" for number in range(23, 4, -1)]
-    assert "Of its more than 20 sales the newest:" in told["explanation"]
+    assert "Of the more than 20 sales of it the newest:" in told["explanation"]
 
 
 async def test_a_code_that_is_nobodys_says_how_to_give_it_to_somebody(shop: Shop) -> None:
@@ -207,4 +207,48 @@ async def test_the_sales_of_a_payment_on_two_invoices_are_told_together(shop: Sh
     told = await shop.do("explain_attribution", sourceId="pi_1")
     assert told["sourceId"] == "in_2"
     assert [other["sourceId"] for other in told["otherSales"]] == ["in_1"]
-    assert told["explanation"].startswith("This payment paid several sales. Of its 2 sales the newest: ")
+    assert told["explanation"].startswith("This payment paid several sales. Of the 2 sales of it the newest: ")
+
+
+async def test_a_customer_whom_a_code_brought_is_told_of_without_a_word_on_signups(shop: Shop) -> None:
+    await shop.sign()
+    await shop.sell(code="SARAH20", email="kim@example.com")
+    told = await shop.do("explain_attribution", customerEmail="kim@example.com")
+    assert told["explanation"].startswith("Sarah Lee earned ")
+    unknown = await shop.do("explain_attribution", customerEmail="lou@example.com")
+    assert unknown["explanation"].startswith("No signup of this customer is known. No sale with this address")
+
+
+@pytest.mark.parametrize(
+    "visit", [{"client_reference_id": "nobody-such"}, {"metadata": {"rekomi_click": "nobody-such"}}]
+)
+async def test_a_reference_that_leads_to_nobody_is_told(shop: Shop, visit: dict[str, Any]) -> None:
+    await shop.sign()
+    told = await shop.explain(await shop.sell(**visit))
+    assert told["outcome"] == "no_claim"
+    assert "the reference nobody-such, which was no click and no affiliate's link here then." in told["explanation"]
+
+
+async def test_whoever_had_the_claim_and_could_not_earn_is_named(shop: Shop) -> None:
+    deal = await shop.sign()
+    await shop.do("update_affiliate", affiliateId=deal.affiliate, status="Paused")
+    told = await shop.explain(await shop.sell(code="SARAH20"))
+    assert "Sarah Lee had the claim, but was paused then and could not earn." in told["explanation"]
+    assert "affiliateName" not in told or told["affiliateName"] is None
+
+
+async def test_a_lost_dispute_is_not_called_a_refund(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(code="SARAH20")
+    disputed = shop.customers.dispute(payment_intent=sold["payment_intent"])
+    shop.customers.close_dispute(disputed["id"], won=False)
+    await shop.catch_up()
+    told = await shop.explain(sold)
+    assert "Of that USD 0.00 is left after what went back to the customer." in told["explanation"]
+    assert (told["commissionCents"], told["remainingCommissionCents"]) == (1_600, 0)
+
+
+async def test_an_id_that_no_sale_has_is_answered_with_the_kinds_that_are_taken(shop: Shop) -> None:
+    with pytest.raises(Refusal) as refused:
+        await shop.do("explain_attribution", sourceId="sub_1")
+    assert "an invoice (in_), a checkout session (cs_), a payment intent (pi_) or your own" in refused.value.message

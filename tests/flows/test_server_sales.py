@@ -7,12 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select, update
 
 from rekomi_mcp.app import App
 from rekomi_mcp.domain.access import System
 from rekomi_mcp.domain.errors import IdempotencyConflict, InvalidInput, NotFound, Refusal, UnsupportedCurrency
-from rekomi_mcp.storage.tables import AffiliateLinkRow, AuditLineRow, ClickRow, LedgerEntryRow
+from rekomi_mcp.storage.tables import AffiliateLinkRow, AuditLineRow, ClickRow, LedgerEntryRow, OrganizationRow
 from tests.support.contents import contents
 from tests.support.world import World, operate, sale, sell
 
@@ -320,6 +320,47 @@ async def test_the_shops_ids_never_meet_stripes(app: App, world: World, acme: Sy
     gone = await refund(app, acme, externalEventId="in_1", refundId="re_1")
     assert gone["commissionLeftCents"] == 0
     assert balance(app, world) == 800
+
+
+OF_STRIPE = [
+    "in_1MtHbELkdIwHu7ixl4OzzPMv",
+    "cs_live_a1KPvNqUQqMzLDBNQwFCwFvYFVC",
+    "cs_test_gJeRxN8zUo0sFkqT",
+    "pi_3MtwBwLkdIwHu7ix28a3tqPa",
+    "ch_4fdAW5ftNQow1a",
+    "py_1MtwBwLkdIwHu7ix28a3tqPa",
+    "sub_1MowQVLkdIwHu7ixeRlqHVzs",
+    "evt_1NG8Du2eZvKYlo2CUI79vXWy",
+]
+
+
+@pytest.mark.parametrize("stripes", OF_STRIPE)
+async def test_what_stripe_tells_itself_is_not_told_by_a_server_too(
+    app: App, world: World, acme: System, stripes: str
+) -> None:
+    """Neither before Stripe tells it nor after: it would earn twice."""
+    sold = ORDER | {"externalEventId": stripes, "affiliateId": world.acme.affiliate}
+    refusal = await refused(app, acme, "record_sale", sold, InvalidInput)
+    assert (refusal.field, "arrive by themselves" in refusal.message) == ("externalEventId", True)
+    gone = REFUND | {"externalEventId": stripes, "amountCents": 100, "currency": "USD"}
+    await refused(app, acme, "record_refund", gone, InvalidInput)
+
+
+async def test_without_stripe_a_server_may_call_its_sales_as_it_likes(app: App, world: World, acme: System) -> None:
+    """Also when Stripe is linked afterwards: what was told under such an id stays what it is."""
+    _link_stripe(app, world, None)
+    told = {"externalEventId": OF_STRIPE[0], "affiliateId": world.acme.affiliate}
+    assert (await tell(app, acme, **told))["deduped"] is False
+    _link_stripe(app, world, "self")
+    assert (await tell(app, acme, **told))["deduped"] is True
+    assert (await refund(app, acme, externalEventId=OF_STRIPE[0]))["commissionLeftCents"] == 0
+
+
+def _link_stripe(app: App, world: World, account: str | None) -> None:
+    with app.open_store().writing() as session:
+        session.exec(
+            update(OrganizationRow).where(col(OrganizationRow.id) == world.acme.id).values(stripe_account=account)
+        )
 
 
 async def test_each_is_one_line_of_the_audit_log_which_says_what_came_of_it(

@@ -57,7 +57,8 @@ class ExplanationOutput(Output):
     affiliate_id: str | None = None
     affiliate_name: str | None = None
     commission: str | None = Field(default=None, description="What is left of it now.")
-    commission_cents: int | None = Field(default=None, description="As earned at the sale, in minor units.")
+    commission_cents: int | None = Field(default=None, description="As earned at the sale.")
+    remaining_commission_cents: int | None = None
     commission_currency: str | None = None
     source: Literal["invoice", "checkout_session", "server"] | None = None
     source_id: str | None = None
@@ -81,7 +82,9 @@ def present(context: Context, sale: SaleView, *others: SaleView, about: str | No
     claims: list[dict[str, Any]] = decision["candidates"]
     winners = [row.winner for row in others]
     words = _words(context, (sale, *others), [*claims, *filter(None, winners)])
-    affiliate, terms = words[winner["affiliateId"]] if winner else None, _terms(decision["terms"])
+    # When nobody could earn, whoever had the strongest claim.
+    first = winner or next(iter(claims), None)
+    affiliate, terms = words[first["affiliateId"]] if first else None, _terms(decision["terms"])
     text = words_of(sale, affiliate, terms and terms.commission, _adopted(context, sale), _begun_with(context, sale))
     earned = sale.conversion_id is not None
     return ExplanationOutput.model_validate(
@@ -90,9 +93,10 @@ def present(context: Context, sale: SaleView, *others: SaleView, about: str | No
             "outcome": sale.outcome,
             "conversion_id": sale.conversion_id,
             "affiliate_id": winner["affiliateId"] if winner else None,
-            "affiliate_name": affiliate,
+            "affiliate_name": affiliate if winner else None,
             "commission": display(sale.remaining_minor, sale.commission_currency) if earned else None,
             "commission_cents": sale.commission_minor,
+            "remaining_commission_cents": sale.remaining_minor,
             "commission_currency": sale.commission_currency,
             "source": sale.source,
             "source_id": sale.source_id,

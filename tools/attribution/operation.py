@@ -52,7 +52,7 @@ def _explain(context: Context, request: ExplainInput) -> ExplanationOutput:
 EXPLAIN_ATTRIBUTION = Operation(
     name="explain_attribution",
     title="Explain attribution",
-    summary="Tell why a sale was credited to an affiliate, or to nobody: every claim, the rule, the evidence, the terms.",
+    summary="Tell why a sale was credited to an affiliate, or nobody: every claim, the rule, evidence, terms.",
     usage="Ask by conversion, Stripe id, customer e-mail or code; to find sales use list_conversions.",
     toolset="sales",
     input=ExplainInput,

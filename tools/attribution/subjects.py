@@ -32,11 +32,13 @@ def source(context: Context, source_id: str) -> Subject:
     sales = storage.explanations.sales_by_source_id(context.session, context.organization_id, source_id)
     if not sales:
         raise NotFound(
-            "No sale of this Stripe id has arrived. Run `rekomi-mcp sync` to read Stripe's events now.",
+            "No sale of this id has arrived. Give the id of an invoice (in_), a checkout session (cs_), a payment intent "
+            "(pi_) or your own; it arrives once it is paid. find_missed_sales asks Stripe for what did not, and "
+            "tracking_health says whether news is missing.",
             field="sourceId",
         )
     counted = [sale for sale in sales if sale.outcome != "duplicate"]
-    about = "This payment paid several sales." + _how_many(counted) if len(counted) > 1 else None
+    about = f"This payment paid several sales. {_how_many('it', counted)}" if len(counted) > 1 else None
     return Subject(about, sales)
 
 
@@ -46,13 +48,16 @@ def customer(context: Context, email: str) -> Subject:
     sales = storage.explanations.sales_of_email(session, organization_id, email.lower())
     found = storage.explanations.signups(session, organization_id, email.lower())
     signups = [f"{signup.affiliate_name} on {signup.created_at:%Y-%m-%d}" for signup in found[:3]]
-    about = f"Signups of this customer: {', '.join(signups)}." if signups else "No signup of this customer is known."
+    about = [f"Signups of this customer: {', '.join(signups)}."] if signups else []
     if not sales:
-        about += (
-            " No sale with this address has arrived. A sale may carry another address, or not have arrived yet: "
+        about += [] if signups else ["No signup of this customer is known."]
+        about.append(
+            "No sale with this address has arrived. A sale may carry another address, or not be paid or told yet: "
             "see tracking_health."
         )
-    return Subject(about + _how_many(sales), sales)
+    if len(sales) > 1:
+        about.append(_how_many("this customer", sales))
+    return Subject(" ".join(about) or None, sales)
 
 
 def code(context: Context, text: str) -> Subject:
@@ -70,24 +75,26 @@ def code(context: Context, text: str) -> Subject:
             field="code",
         )
     sales = storage.explanations.sales_of_codes(session, organization_id, found)
-    about = " ".join(map(_about, found[:3]))
+    about = [_about(each) for each in found[:3]]
     if not sales:
-        about += " No sale with it has arrived: it was not redeemed, or the news has not come (see tracking_health)."
-    return Subject(about + _how_many(sales), sales)
+        about.append(
+            "No sale with it has arrived: it was not redeemed, or the news has not come (see tracking_health)."
+        )
+    if len(sales) > 1:
+        about.append(_how_many("it", sales))
+    return Subject(" ".join(about), sales)
 
 
 def _about(code: CodeView) -> str:
     ended = code.status == "Inactive" and code.deactivated_at
-    until = f", which ended on {code.deactivated_at:%Y-%m-%d}" if ended else ""
     state = {"Active": "is live", "Pending": "is being made in Stripe", "Inactive": "is dead"}[code.status]
+    state = f"ended on {code.deactivated_at:%Y-%m-%d}" if ended else state
     clicks = "" if code.overrides_clicks else " It stands behind clicks on other affiliates' links."
     earns = code.affiliate_status == "Approved"
     nothing = "" if earns else f" They are {code.affiliate_status}, so new sales with it earn them nothing."
-    return f"The code {code.code} of {code.affiliate_name} {state}{until}.{nothing}{clicks}"
+    return f"The code {code.code} of {code.affiliate_name} {state}.{nothing}{clicks}"
 
 
-def _how_many(sales: Sequence[SaleView]) -> str:
-    if len(sales) < 2:
-        return ""
+def _how_many(whose: str, sales: Sequence[SaleView]) -> str:
     most = storage.explanations.MOST_SALES
-    return f" Of its {f'more than {most}' if len(sales) > most else len(sales)} sales the newest:"
+    return f"Of the {f'more than {most}' if len(sales) > most else len(sales)} sales of {whose} the newest:"

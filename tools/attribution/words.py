@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rekomi_mcp.domain.money import display
 
@@ -19,8 +19,8 @@ _EVIDENCE = {
     "lead": "they had brought a signup with the same e-mail address",
 }
 WHY_NOBODY = {
-    "no_claim": "No affiliate had a claim: no code of yours was redeemed, and neither the subscription, the customer nor "
-    "the e-mail address belonged to an affiliate.",
+    "no_claim": "No affiliate had a claim: no affiliate's code was redeemed, the customer is not known to have come by an "
+    "affiliate's link, and neither the subscription, the customer nor the e-mail address belonged to an affiliate.",
     "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
     "nothing_paid": "Nothing was charged on it: the customer had paid before, and got a credit or a free period.",
     "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
@@ -38,7 +38,7 @@ WHY_NOBODY = {
 def why_nobody(outcome: str) -> str:
     """What a sale's outcome means, when it is not that somebody was credited."""
     status = outcome.removeprefix("affiliate_")
-    return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} and could not earn."
+    return WHY_NOBODY.get(outcome) or f"The affiliate with the claim was {status} then and could not earn."
 
 
 def words_of(
@@ -47,7 +47,7 @@ def words_of(
     """One sale.
 
     Args:
-        affiliate: the name of whoever won.
+        affiliate: the name of whoever won, or else had the strongest claim.
         rate: the rate in force.
         adopted: codes it carried, nobody's when it was decided, that are somebody's now.
         begun_with: such a code, with which its customer had begun a subscription before.
@@ -55,7 +55,7 @@ def words_of(
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     winner = sale.winner
     if sale.conversion_id is None or winner is None or sale.outcome != "credited":
-        return f"Nobody earned on this sale of {paid}. {_why_not(sale, adopted, begun_with)}"
+        return f"Nobody earned on this sale of {paid}. {_why_not(sale, affiliate, adopted, begun_with)}"
     earned = display(sale.commission_minor, sale.commission_currency)
     text = (
         f"{affiliate} earned {earned} on a sale of {paid}, because {_EVIDENCE[winner['evidence']]}. "
@@ -63,13 +63,19 @@ def words_of(
     )
     if sale.remaining_minor != sale.commission_minor:
         left = display(sale.remaining_minor, sale.commission_currency)
-        text += f" After refunds {left} is left."
+        text += f" Of that {left} is left after what went back to the customer."
     if sale.on_hold_minor:
         text += " A dispute is open, so it is not paid until that is decided."
     return text
 
 
-def _why_not(sale: SaleView, adopted: Sequence[str], begun_with: str | None) -> str:
+def _unknown(referral: dict[str, Any]) -> str:
+    """What the sale itself said of who brought it, which led to nobody."""
+    told = referral["click_id"] or referral["slug"]
+    return f" It came with the reference {told}, which was no click and no affiliate's link here then." if told else ""
+
+
+def _why_not(sale: SaleView, affiliate: str | None, adopted: Sequence[str], begun_with: str | None) -> str:
     if adopted:
         return (
             f"The code {adopted[0]} was redeemed, which was nobody's here then and is an affiliate's now: credit the "
@@ -86,5 +92,9 @@ def _why_not(sale: SaleView, adopted: Sequence[str], begun_with: str | None) -> 
             f"A code was redeemed that is nobody's here ({', '.join(codes)}): see list_adoptable_codes, give it to an "
             "affiliate with adopt_promotion_code, then credit past sales with repair_missed_sales."
         )
+    if sale.outcome == "no_claim" and sale.referral is not None:
+        return f"{why_nobody(sale.outcome)}{_unknown(sale.referral)}"
+    if sale.outcome.startswith("affiliate_"):
+        return f"{affiliate} had the claim, but was {sale.outcome.removeprefix('affiliate_')} then and could not earn."
     double_of = sale.decision.get("doubleOf") if sale.outcome == "duplicate" else None
     return f"{why_nobody(sale.outcome)} See {double_of}." if double_of else why_nobody(sale.outcome)

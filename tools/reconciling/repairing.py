@@ -104,7 +104,7 @@ def _present(
         )
     left = len(comparison.differences) - len(mended)
     if left:
-        notes.append(f"{left} findings are for a person: see find_missed_sales.")
+        notes.append(f"{left} more cannot be put right here: find_missed_sales says what to do about each.")
     if len(mended) > MOST_SHOWN or len(comparison.effects) > MOST_SHOWN:
         notes.append(f"Only the first {MOST_SHOWN} are shown; the counts are of all.")
     return Repair(
