@@ -80,7 +80,7 @@ def present(row: CampaignCouponRow, mode: str) -> CouponOutput:
     value = row.discount_value / 100 if percent else float(to_major(row.discount_value, row.discount_currency or "USD"))
     return CouponOutput.model_validate(
         {
-            **row.model_dump(exclude={"organization_id"}),
+            **row.model_dump(exclude={"organization_id", "ended_in_stripe"}),
             "discount": discount_of(row).in_words(),
             "discount_value": value,
             "stripe_mode": mode,

@@ -18,7 +18,7 @@ class Evidence(StrEnum):
     Click = "click"
     """The customer had come by their link."""
     Customer = "customer"
-    """An earlier sale to the same customer was theirs."""
+    """The customer is theirs, by an earlier sale or the beginning of a subscription."""
     Lead = "lead"
     """They brought a signup with the same e-mail address."""
 

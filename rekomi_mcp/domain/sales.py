@@ -28,6 +28,26 @@ class Referral:
     """Named outright by the seller's server."""
     code_id: str | None = None
     """The affiliate's code that the seller's server named."""
+    rank: int = 0
+    """How surely it was meant: the lower goes before. A seller may use a reference for something else."""
+
+    def merged(self, other: Referral | None) -> Referral:
+        """What two tellings of one sale say together, whichever came first."""
+        if other is None or self.rank < other.rank:
+            return self
+        if other.rank < self.rank:
+            return other
+        return Referral(
+            click_id=_lower(self.click_id, other.click_id),
+            slug=_lower(self.slug, other.slug),
+            affiliate_id=_lower(self.affiliate_id, other.affiliate_id),
+            code_id=_lower(self.code_id, other.code_id),
+            rank=self.rank,
+        )
+
+
+def _lower(one: str | None, other: str | None) -> str | None:
+    return min(filter(None, (one, other)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

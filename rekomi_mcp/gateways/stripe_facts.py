@@ -28,6 +28,8 @@ JsonObject = dict[str, Any]
 
 _CLICK, _LINK = "rekomi_click", "rekomi_ref"
 """Metadata by which a seller says who brought a checkout: a click's id, or the slug of an affiliate's link."""
+_IN_INVOICE, _PERHAPS = 1, 2
+"""What the metadata of an invoice, and what client_reference_id is behind: the metadata of the checkout itself."""
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFUND = {
     "succeeded": ReversalStatus.Succeeded,
@@ -84,7 +86,9 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         payments=tuple(Payment(p, amount) for (p, _), amount in _paid_parts(_list(invoice, "payments")).items()),
         is_counted=invoice.get("billing_reason") not in _BETWEEN_PAYMENTS,
         referral=_referral(
-            _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"), _part(invoice, "metadata")
+            _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"),
+            _part(invoice, "metadata"),
+            rank=_IN_INVOICE,
         ),
     )
 
@@ -124,11 +128,11 @@ def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> S
 
 def at_checkout(sale: Sale, session: JsonObject) -> Sale:
     """An invoice's sale with the code and the click that its checkout knows of; the invoice need not repeat them."""
-    codes = promotion_codes(session.get("discounts"))
+    codes, referral = promotion_codes(session.get("discounts")), session_referral(session)
     return replace(
         sale,
         promotion_code_ids=tuple(dict.fromkeys((*codes, *sale.promotion_code_ids))),
-        referral=session_referral(session) or sale.referral,
+        referral=referral.merged(sale.referral) if referral is not None else sale.referral,
         checkout_id=session["id"],
     )
 
@@ -145,15 +149,15 @@ def session_referral(session: JsonObject) -> Referral | None:
     if reference is None:
         return None
     slug = reference.lower()
-    return Referral(click_id=reference, slug=slug if slugs.is_valid(slug) else None)
+    return Referral(click_id=reference, slug=slug if slugs.is_valid(slug) else None, rank=_PERHAPS)
 
 
-def _referral(*owners: JsonObject) -> Referral | None:
+def _referral(*owners: JsonObject, rank: int = 0) -> Referral | None:
     """What the first of these metadata that names a click or a link says of who brought the sale."""
     for owner in owners:
         click, slug = _reference(owner.get(_CLICK)), _reference(owner.get(_LINK))
         if click or slug:
-            return Referral(click_id=click, slug=slug and slug.lower())
+            return Referral(click_id=click, slug=slug and slug.lower(), rank=rank)
     return None
 
 

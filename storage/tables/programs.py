@@ -170,6 +170,8 @@ class CampaignCouponRow(Row, table=True):
     archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     """The Stripe coupon was the merchant's before: archiving it here must not delete it there."""
+    ended_in_stripe: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Deleted there before anybody archived it here: nobody can redeem it any more, and what was redeemed counts."""
 
 
 class AffiliateCodeRow(Row, table=True):

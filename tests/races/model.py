@@ -60,17 +60,20 @@ class Model:
         }
 
     def _with_checkout(self, sale: Sale) -> Sale:
-        """An invoice's sale with what the checkout says where its payment was made: then it was sold."""
-        for checkout in self.history.checkouts:
-            if checkout.payment_ids[0] in sale.payment_ids:
-                return replace(
-                    sale,
-                    promotion_code_ids=tuple(dict.fromkeys((*checkout.promotion_code_ids, *sale.promotion_code_ids))),
-                    referral=checkout.referral or sale.referral,
-                    customer_email=sale.customer_email or checkout.customer_email,
-                    begun_at=checkout.occurred_at,
-                )
-        return sale
+        """An invoice's sale with what the checkouts say where its payments were made: at the first of them it was sold."""
+        made = [c for c in self.history.checkouts if c.payment_ids[0] in sale.payment_ids]
+        if not made:
+            return sale
+        made.sort(key=lambda checkout: (checkout.occurred_at, checkout.source_id))
+        codes = [code for each in (*made, sale) for code in each.promotion_code_ids]
+        referrals = [checkout.referral for checkout in made if checkout.referral is not None]
+        return replace(
+            sale,
+            promotion_code_ids=tuple(dict.fromkeys(codes)),
+            referral=min(referrals, key=lambda referral: referral.click_id or "", default=sale.referral),
+            customer_email=sale.customer_email or next((c.customer_email for c in made if c.customer_email), None),
+            begun_at=made[0].occurred_at,
+        )
 
     def _sell(self, sale: Sale) -> None:
         won = self._winner(sale)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage.tables import AffiliateCodeRow
 
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""A click or a signup is timed by our clock and a sale by Stripe's."""
+"""A click is timed by our clock and a sale by Stripe's: the one that a sale names was before it all the same."""
 MOST_CLICKS = 20
 """Of one visitor, in a decision that is kept."""
 MOST_LEADS = 20
@@ -93,9 +93,10 @@ def _codes(
 
 
 def _ended(known: Known, row: AffiliateCodeRow, at: datetime) -> str | None:
-    """An adopted coupon that is archived lives on in Stripe, and its codes are nobody's again from then on."""
+    """An adopted coupon that is archived here lives on in Stripe, and its codes are nobody's again from then on."""
     coupon = known.coupons[row.campaign_coupon_id]
-    return "coupon_archived" if coupon.adopted and _is_over(coupon.archived_at, at) else None
+    lives_on = coupon.adopted and not coupon.ended_in_stripe
+    return "coupon_archived" if lives_on and _is_over(coupon.archived_at, at) else None
 
 
 def _is_over(archived_at: datetime | None, at: datetime) -> bool:
@@ -122,7 +123,7 @@ def _leads(known: Known, email_key: str, at: datetime, decided_for: str | None) 
     """The oldest signups; further ones only until one of them may earn."""
     shown, may_earn = 0, False
     for position, lead in enumerate(known.leads.get(email_key, ())):
-        if lead.since >= at if lead.is_of_sale else lead.since > at + CLOCKS_DIFFER:
+        if lead.since >= at if lead.is_of_sale else second_of(lead.since) > at:
             continue
         if may_earn and shown >= MOST_LEADS:
             return
@@ -145,7 +146,10 @@ def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | N
     """The clicks of the visitor who bought, in the order of the program's attribution model; or the link that is named."""
     visitor_id = known.visitor_of_click.get(referral.click_id or "")
     if visitor_id is not None:
-        yield from _visits(known, known.clicks_of_visitor.get(visitor_id, ()), at, decided_for)
+        clicks = known.clicks_of_visitor.get(visitor_id, ())
+        limits = ((click, at + CLOCKS_DIFFER if click.id == referral.click_id else at) for click in clicks)
+        before = [click for click, limit in limits if second_of(click.occurred_at) <= limit]
+        yield from _visits(known, before, at, decided_for)
     link = known.links.get(referral.slug or "")
     if visitor_id is None and link is not None:
         affiliate = known.affiliates[link.affiliate_id]
@@ -159,10 +163,9 @@ def _clicks(known: Known, referral: Referral, at: datetime, decided_for: str | N
         )
 
 
-def _visits(known: Known, clicks: Sequence[Click], at: datetime, decided_for: str | None) -> Iterator[Candidate]:
+def _visits(known: Known, before: Sequence[Click], at: datetime, decided_for: str | None) -> Iterator[Candidate]:
     """One claim an affiliate: the click that speaks best for them."""
     windows: dict[str, timedelta] = {}
-    before = [click for click in clicks if click.occurred_at <= at + CLOCKS_DIFFER]
     for program_id in {click.program_id for click in before}:
         windows[program_id] = timedelta(days=known.program(program_id, at).cookie_window_days)
     in_window = [click for click in before if at - click.occurred_at <= windows[click.program_id]]

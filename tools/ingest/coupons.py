@@ -46,7 +46,7 @@ def note_coupon(context: Context, known: Known, fact: CouponDeleted) -> None:
     coupons = [row for row in known.coupons.values() if row.stripe_coupon_id == fact.coupon_id]
     for row in coupons:
         if row.status != "Archived":
-            row.status, row.archived_at = "Archived", fact.occurred_at
+            row.status, row.archived_at, row.ended_in_stripe = "Archived", fact.occurred_at, True
             context.changed("campaign_coupon", row.id, action="campaign_coupon.deleted_in_stripe")
     for code in storage.codes.live_of_coupons(context.session, context.organization_id, (row.id for row in coupons)):
         code.told_at = fact.occurred_at

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, decide
-from rekomi_mcp.domain.sales import Payment, Referral, Sale
+from rekomi_mcp.domain.sales import Payment, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale
@@ -50,12 +50,18 @@ def _learn(context: Context, known: Known, writes: Writes, recorded: Recorded, t
         merged = _with_amounts_of(merged, told)
     is_double_now = _note_double(known, recorded)
     is_corrected = merged.amounts != before.amounts
-    if merged != before or recorded.outcome == NO_CLAIM or is_double_now:
+    if merged != before or recorded.outcome == NO_CLAIM or is_double_now or _has_new_code(known, recorded):
         recorded.sale = merged
         _begin_as_its_checkout(known, recorded)
         _decide(context, known, writes, recorded, is_corrected=is_corrected)
     if is_corrected:
         known.note_corrected(before, merged)
+
+
+def _has_new_code(known: Known, recorded: Recorded) -> bool:
+    """Whether it was redeemed with a code that has become an affiliate's since it was decided."""
+    weighed = {claim["reference"] for claim in recorded.decision["candidates"]}
+    return any(p in known.codes_by_promotion and p not in weighed for p in recorded.sale.promotion_code_ids)
 
 
 def credit_again(context: Context, known: Known, writes: Writes, recorded: Recorded) -> None:
@@ -84,9 +90,10 @@ def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
     """
     key = key_of(recorded.sale)
     checkouts = [known.recorded[c] for c, invoices in known.doubles.items() if key in invoices and c in known.recorded]
-    won = [checkout for checkout in checkouts if checkout.winner is not None]
+    # Of several it is decided as of the first, and what was in force at another is nothing to it.
+    won = [c for c in checkouts if c.winner is not None and c.sale.occurred_at == recorded.sale.earned_at]
     if won and recorded.winner is None:
-        first = min(won, key=lambda checkout: (checkout.sale.occurred_at, checkout.sale.source_id))
+        first = min(won, key=lambda checkout: checkout.sale.source_id)
         kept = {name: value for name, value in first.decision.items() if name != "doubleOf"}
         recorded.decision = {**kept, "asOf": as_of(recorded.sale)}
 
@@ -96,13 +103,13 @@ def _merged(known: Sale, told: Sale) -> Sale:
     codes = told.promotion_code_ids
     if not set(known.promotion_code_ids) <= set(codes):
         codes = tuple(dict.fromkeys((*known.promotion_code_ids, *codes)))
-    elif set(known.promotion_code_ids) == set(codes):
+    elif set(known.promotion_code_ids) == set(codes) and told.begun_at is None:
         codes = known.promotion_code_ids
     return replace(
         known,
         promotion_code_ids=codes,
         begun_at=min(filter(None, (known.begun_at, told.begun_at)), default=None),
-        referral=_merged_referral(known.referral, told.referral),
+        referral=told.referral.merged(known.referral) if told.referral is not None else known.referral,
         customer_id=known.customer_id or told.customer_id,
         customer_email=known.customer_email or told.customer_email,
     )
@@ -111,17 +118,6 @@ def _merged(known: Sale, told: Sale) -> Sale:
 def _with_amounts_of(known: Sale, told: Sale) -> Sale:
     """A sale on the amounts that Stripe says now."""
     return replace(known, currency=told.currency, net_minor=told.net_minor, gross_minor=told.gross_minor)
-
-
-def _merged_referral(known: Referral | None, told: Referral | None) -> Referral | None:
-    if known is None or told is None:
-        return known or told
-    return Referral(
-        click_id=known.click_id or told.click_id,
-        slug=known.slug or told.slug,
-        affiliate_id=known.affiliate_id or told.affiliate_id,
-        code_id=known.code_id or told.code_id,
-    )
 
 
 def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, *, is_corrected: bool = False) -> None:

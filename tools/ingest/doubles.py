@@ -32,16 +32,21 @@ def find_doubles(
     if not any(source == _CHECKOUT for source, _ in there):
         return {}
     found: dict[SaleKey, set[SaleKey]] = {}
-    told = _told_of(facts)
+    told, seen = _told_of(facts), set[str]()
     news = {p for p, keys in told.items() if keys & sold or keys - payments.paid([p]).keys()}
     news |= {payment_id for key in sold for payment_id in payments.of(key)}
-    for payment_id in sorted(news):
+    while news:
+        payment_id = news.pop()
+        seen.add(payment_id)
         keys = there & (told.get(payment_id, set()) | payments.paid([payment_id]).keys())
         invoices = {key for key in keys if key[0] == _INVOICE}
-        for key in keys if invoices else ():
-            if key[0] == _CHECKOUT:
-                found.setdefault(key, set()).update(invoices)
-    return {key: sorted(invoices) for key, invoices in found.items()}
+        checkouts = {key for key in keys if key[0] == _CHECKOUT} if invoices else set[SaleKey]()
+        for key in checkouts:
+            found.setdefault(key, set()).update(invoices)
+        if checkouts:
+            # Another checkout may have paid another part of the invoice: what is known of it counts with the news.
+            news |= {other for key in keys for other in payments.of(key)} - seen
+    return {key: sorted(invoices) for key, invoices in sorted(found.items())}
 
 
 def join_doubles(
@@ -52,8 +57,9 @@ def join_doubles(
     concerned = {*doubles, *(invoice for invoices in doubles.values() for invoice in invoices)}
     joined: list[Fact] = [*facts, *(stored[key] for key in sorted(concerned - told))]
     checkouts: dict[SaleKey, list[Sale]] = {}
-    sales = (fact for fact in joined if isinstance(fact, Sale))
-    for sale in (*(stored[key] for key in doubles.keys() & stored.keys()), *sales):
+    sales = [stored[key] for key in doubles if key in stored]
+    sales += (fact for fact in joined if isinstance(fact, Sale))
+    for sale in sorted(sales, key=lambda sale: (sale.occurred_at, sale.source_id)):
         for invoice in doubles.get(key_of(sale), ()):
             checkouts.setdefault(invoice, []).append(sale)
     return [
@@ -92,7 +98,7 @@ def _joined(invoice: Sale, checkouts: Sequence[Sale]) -> Sale:
     return replace(
         invoice,
         promotion_code_ids=tuple(dict.fromkeys(codes)),
-        referral=_referral(checkouts) or invoice.referral,
+        referral=_referral((*checkouts, invoice)),
         customer_email=invoice.customer_email or email,
         payments=(*invoice.payments, *_others(invoice, checkouts)),
         begun_at=min(sale.occurred_at for sale in checkouts),
@@ -107,5 +113,8 @@ def _others(invoice: Sale, checkouts: Sequence[Sale]) -> Iterator[Payment]:
             yield Payment(payment_id)
 
 
-def _referral(checkouts: Sequence[Sale]) -> Referral | None:
-    return next((sale.referral for sale in checkouts if sale.referral is not None), None)
+def _referral(sales: Sequence[Sale]) -> Referral | None:
+    merged: Referral | None = None
+    for sale in sales:
+        merged = sale.referral.merged(merged) if sale.referral is not None else merged
+    return merged

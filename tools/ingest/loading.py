@@ -80,6 +80,12 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     rows = storage.sales.by_keys(session, organization_id, keys)
     doubles = find_doubles(facts, payments, rows.keys())
     if doubles:
+        # Such an invoice may have been paid by other checkouts too.
+        payments.read_of(context, (invoice for invoices in doubles.values() for invoice in invoices))
+        payments.read(context, (p for key in payments.sales() for p in payments.of(key)))
+        rows |= storage.sales.by_keys(session, organization_id, payments.sales() - keys)
+        keys |= payments.sales()
+        doubles = find_doubles(facts, payments, rows.keys())
         facts = join_doubles(facts, doubles, {key: sale_of(rows[key]) for key in rows})
         sales = [f for f in facts if isinstance(f, Sale)]
         told = {key_of(sale) for sale in sales}
