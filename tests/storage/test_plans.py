@@ -219,7 +219,7 @@ async def test_events_are_found_by_their_state_and_not_by_walking_all_of_an_acco
 
 
 async def test_whether_a_server_ever_told_of_a_sale_is_found_by_an_index(app: App, world: World) -> None:
-    with statements(app) as sent, app.open_store().reading() as session:
+    with app.open_store().reading() as session, statements(app) as sent:
         assert not server_sales.have_come(session, world.acme.id)
     assert len(sent) == 1
     assert whole_reads(app, sent, of_a_brand=True) == []
