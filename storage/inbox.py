@@ -100,6 +100,14 @@ def _in_state(account: str, state: str) -> list[ColumnElement[bool]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A time, from its first moment to the first one that is not meant any more."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FailedEvent:
     """An event that was given up, without its payload."""
 
@@ -173,12 +181,42 @@ def begin_reading(session: Session, account: str, now: datetime) -> datetime:
     return session.get_one(PollCursorRow, account).read_until
 
 
-def set_read_until(session: Session, account: str, at: datetime) -> None:
-    """Move the poll cursor of an account; it never moves back."""
-    if add_missing(session, PollCursorRow, [{"account": account, "read_until": at}]):
-        return
-    session.exec(
-        update(PollCursorRow)
-        .where(col(PollCursorRow.account) == account, col(PollCursorRow.read_until) < at)
-        .values(read_until=at)
-    )
+def set_read_until(session: Session, account: str, at: datetime, lost: Span | None = None) -> None:
+    """Move the poll cursor of an account; it never moves back. `lost` is what it moves over without reading."""
+    add_missing(session, PollCursorRow, [{"account": account, "read_until": at}])
+    row = _cursor(session, account)
+    row.read_until = max(row.read_until, at)
+    if lost is not None:
+        row.lost_since = min(row.lost_since or lost.since, lost.since)
+        row.lost_until = max(row.lost_until or lost.until, lost.until)
+
+
+def lost(session: Session, account: str) -> Span | None:
+    """The time whose events were never read and which has not been compared with Stripe since."""
+    row = session.get(PollCursorRow, account)
+    if row is None or row.lost_since is None or row.lost_until is None:
+        return None
+    return Span(row.lost_since, row.lost_until)
+
+
+def note_compared(session: Session, account: str, compared: Span) -> bool:
+    """Take a time that was compared with Stripe off the beginning or the end of what is lost; whether there was any."""
+    if lost(session, account) is None:
+        return False
+    row = _cursor(session, account)
+    if row.lost_since is None or row.lost_until is None:
+        return False
+    before = Span(row.lost_since, row.lost_until)
+    if compared.since <= before.since:
+        row.lost_since = max(before.since, compared.until)
+    elif compared.until >= before.until:
+        row.lost_until = min(before.until, compared.since)
+    after = Span(row.lost_since, row.lost_until)
+    if after.since >= after.until:
+        row.lost_since = row.lost_until = None
+    return after != before
+
+
+def _cursor(session: Session, account: str) -> PollCursorRow:
+    """The cursor as it is now, kept from other writers until the transaction ends."""
+    return session.get_one(PollCursorRow, account, with_for_update=True, populate_existing=True)

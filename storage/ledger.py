@@ -1,6 +1,6 @@
 """The ledger: balances as sums of appended entries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -82,6 +82,28 @@ def next_releases(
         held_sales.c.affiliate_id, held_sales.c.currency, func.min(held_sales.c.available_at).label("at")
     ).group_by(held_sales.c.affiliate_id, held_sales.c.currency)
     return {(row.affiliate_id, row.currency): row.at for row in session.connection().execute(query)}
+
+
+def disputed(
+    session: Session, organization_id: str, wanted: BalanceFilter, currencies: Collection[str]
+) -> dict[tuple[str, str], int]:
+    """What of the held part waits for the end of a dispute, by affiliate and currency, in minor units.
+
+    Ask for those that are shown: for named affiliates and their currencies the index leads straight to it.
+    """
+    key = (col(LedgerEntryRow.affiliate_id), col(LedgerEntryRow.currency))
+    query = (
+        select_columns(*key, func.sum(LedgerEntryRow.amount_minor).label("amount"))
+        .where(
+            col(LedgerEntryRow.organization_id) == organization_id,
+            col(LedgerEntryRow.affiliate_id).in_(wanted.affiliate_ids or ()),
+            col(LedgerEntryRow.currency).in_(currencies),
+            col(LedgerEntryRow.available_at) == NOT_PAYABLE,
+            *_in_period(wanted) or (),
+        )
+        .group_by(*key)
+    )
+    return {(row.affiliate_id, row.currency): int(row.amount) for row in session.connection().execute(query)}
 
 
 def _in_period(wanted: BalanceFilter) -> list[ColumnElement[bool]] | None:

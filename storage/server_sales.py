@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.domain.sales import SaleSource
-from rekomi_mcp.storage.tables import LedgerEntryRow, ProgramRow, ReversalRow
+from rekomi_mcp.storage.tables import LedgerEntryRow, ProgramRow, ReversalRow, SaleRow
 
 SOURCE = SaleSource.Server.value
 
@@ -13,6 +13,12 @@ SOURCE = SaleSource.Server.value
 def program_by_slug(session: Session, organization_id: str, slug: str) -> ProgramRow | None:
     query = select(ProgramRow).where(ProgramRow.organization_id == organization_id, ProgramRow.slug == slug)
     return session.exec(query).first()
+
+
+def have_come(session: Session, organization_id: str) -> bool:
+    """Whether a server has ever told of a sale."""
+    query = select(SaleRow.id).where(SaleRow.organization_id == organization_id, SaleRow.source == SOURCE).limit(1)
+    return session.exec(query).first() is not None
 
 
 def refund(session: Session, organization_id: str, reversal_id: str) -> ReversalRow | None:

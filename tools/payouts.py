@@ -98,9 +98,9 @@ def _preview(context: Context, request: PreviewInput) -> PreviewOutput:
     shown = planned[: request.take]
     people = sorted({p.balance.affiliate_id for p in shown})
     affiliates = storage.affiliates.by_ids(session, organization_id, people)
-    releases = storage.ledger.next_releases(
-        session, organization_id, replace(wanted, affiliate_ids=people), context.now
-    )
+    of_people = replace(wanted, affiliate_ids=people)
+    releases = storage.ledger.next_releases(session, organization_id, of_people, context.now)
+    disputed = storage.ledger.disputed(session, organization_id, of_people, {p.balance.currency for p in shown})
     totals = _totals(planned)
     only = totals[0] if len(totals) == 1 else None
     return PreviewOutput.model_validate(
@@ -112,7 +112,7 @@ def _preview(context: Context, request: PreviewInput) -> PreviewOutput:
             "ineligible_count": sum(not p.is_eligible for p in planned),
             "method": request.method,
             "stripe_mode": context.mode,
-            "candidates": [_candidate(p, affiliates[p.balance.affiliate_id], releases) for p in shown],
+            "candidates": [_candidate(p, affiliates[p.balance.affiliate_id], releases, disputed) for p in shown],
             "has_more": len(planned) > len(shown),
         }
     )
@@ -146,10 +146,14 @@ def _totals(planned: list[PlannedPayout]) -> list[TotalOutput]:
 
 
 def _candidate(
-    payout: PlannedPayout, affiliate: AffiliateRow, releases: Mapping[tuple[str, str], datetime]
+    payout: PlannedPayout,
+    affiliate: AffiliateRow,
+    releases: Mapping[tuple[str, str], datetime],
+    disputed: Mapping[tuple[str, str], int],
 ) -> dict[str, object]:
-    balance, reason = payout.balance, payout.ineligibility_reason
-    in_words = None if reason is None else _IN_WORDS.get(reason, f"the affiliate is {affiliate.status}")
+    balance = payout.balance
+    key = (balance.affiliate_id, balance.currency)
+    held_until = releases.get(key)
     return {
         "affiliate_id": affiliate.id,
         "affiliate_name": affiliate.full_name or affiliate.email,
@@ -158,11 +162,29 @@ def _candidate(
         "currency": balance.currency,
         "line_item_count": balance.sales,
         "is_eligible": payout.is_eligible,
-        "ineligibility_reason": reason,
-        "explanation": in_words,
+        "ineligibility_reason": payout.ineligibility_reason,
+        "explanation": _in_words(payout, affiliate, disputed.get(key, 0), held_until),
         "held_cents": balance.held_minor,
-        "held_until": releases.get((balance.affiliate_id, balance.currency)),
+        "held_until": held_until,
     }
+
+
+def _in_words(
+    payout: PlannedPayout, affiliate: AffiliateRow, disputed_minor: int, held_until: datetime | None
+) -> str | None:
+    """Why they wait, and what of the held money waits for the end of a dispute, which has no date."""
+    reason, currency = payout.ineligibility_reason, payout.balance.currency
+    words: list[str] = []
+    if reason is not None and not (reason == "on_hold" and disputed_minor):
+        words.append(_IN_WORDS.get(reason, f"the affiliate is {affiliate.status}"))
+    if disputed_minor:
+        words.append(f"{display(disputed_minor, currency)} waits for the end of a dispute")
+        if held_until is not None:
+            rest = display(payout.balance.held_minor - disputed_minor, currency)
+            words.append(
+                f"the refund window of {rest} is still open, the next part's until {held_until:%Y-%m-%d %H:%M} UTC"
+            )
+    return "; ".join(words) or None
 
 
 RUN_PAYOUT_PREVIEW = Operation(

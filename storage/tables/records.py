@@ -116,3 +116,6 @@ class PollCursorRow(Row, table=True):
 
     account: str = Field(primary_key=True)
     read_until: datetime = Field(sa_type=UtcDateTime)
+    lost_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """From here to `lost_until` nobody read what Stripe no longer lists; both null once that time has been compared."""
+    lost_until: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.anyio
 async def test_a_customer_is_asked_after_by_the_address_in_any_case(shop: Shop) -> None:
     await shop.sign()
     sold = await shop.sell(5000, interval="month", code="SARAH20", email="Kim@Example.com")
-    shop.customers.advance(days=31)
     renewed = shop.customers.renew(sold["subscription"])
     await shop.catch_up()
     told = await shop.do("explain_attribution", customerEmail="kim@example.com")
@@ -126,6 +125,37 @@ async def test_an_open_dispute_keeps_the_commission_from_being_paid_until_it_is_
     assert (paid["isEligible"], paid["amountCents"], paid["heldCents"]) == (True, 1600, 0)
     events = (await shop.do("get_conversion", conversionId=held["id"]))["events"]
     assert [event["eventType"] for event in events] == ["initial", "disputed", "dispute_over"]
+
+
+async def waits(shop: Shop, **wanted: Any) -> tuple[bool, int, int, str | None]:
+    """The one candidate of the preview: whether it is eligible, its amount, what is held, and why."""
+    [found] = (await shop.preview(**wanted))["candidates"]
+    return found["isEligible"], found["amountCents"], found["heldCents"], found["explanation"]
+
+
+async def test_a_preview_tells_what_waits_for_a_dispute_from_what_is_in_its_refund_window(shop: Shop) -> None:
+    await shop.sign()
+    sold = await shop.sell(code="SARAH20")
+    window = "the refund window of these sales is still open"
+    assert await waits(shop) == (False, 1600, 1600, window)
+    dispute = shop.customers.dispute(charge=sold["charge"])
+    await shop.catch_up()
+    in_dispute = "USD 16.00 waits for the end of a dispute"
+    assert await waits(shop) == (False, 1600, 1600, in_dispute)
+    shop.customers.advance(days=5)
+    await shop.sell(2500, code="SARAH20")
+    until = datetime.fromisoformat((await shop.preview())["candidates"][0]["heldUntil"])
+    later = f"; the refund window of USD 4.00 is still open, the next part's until {until:%Y-%m-%d %H:%M} UTC"
+    assert await waits(shop) == (False, 2000, 2000, in_dispute + later)
+    day_of_the_second = f"{shop.app.clock():%Y-%m-%d}"
+    assert await waits(shop, periodStart=day_of_the_second) == (False, 400, 400, window), "the other is of no concern"
+    shop.customers.advance(days=31)
+    assert await waits(shop) == (True, 400, 1600, in_dispute)
+    connected = "the affiliate has not connected a Stripe account; method Manual pays outside"
+    assert await waits(shop, method="StripeConnect") == (False, 400, 1600, f"{connected}; {in_dispute}")
+    shop.customers.close_dispute(dispute["id"], won=True)
+    await shop.catch_up()
+    assert await waits(shop) == (True, 2000, 0, None)
 
 
 @pytest.mark.parametrize("interval", ["month", None])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import Session
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.domain.errors import Refusal, StripeUnavailable
 from rekomi_mcp.gateways.stripe import StripeAccount
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
+from rekomi_mcp.storage.inbox import Span
 from rekomi_mcp.storage.tables import PollCursorRow
+from rekomi_mcp.workers.poller import EventPoller
 from tests.support.books import sales_and_entries
 from tests.support.shop import JsonObject, Shop
 from tests.support.stripe_events import deliver, events_of, inbox, states
@@ -81,16 +83,73 @@ async def test_a_polled_event_belongs_to_the_account_that_was_asked_whatever_it_
     assert inbox(shop.app)[event["id"]].account == account
 
 
-async def test_a_poller_that_was_away_for_longer_than_stripe_keeps_events_says_so(
-    shop: Shop, state: State, caplog: pytest.LogCaptureFixture
+def lost(shop: Shop) -> Span | None:
+    with shop.app.open_store().reading() as session:
+        return storage.inbox.lost(session, "self")
+
+
+async def test_a_poller_that_was_away_for_longer_than_stripe_keeps_events_says_so_and_keeps_what_was_lost(
+    shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     await shop.sign()
+    await shop.app.poller.poll()
+    shop.restart()
     shop.customers.advance(days=29)
     await shop.app.poller.poll()
-    assert "find_missed_sales" not in caplog.text
+    assert ("find_missed_sales" in caplog.text, lost(shop)) == (False, None)
+    last = cursor(shop)
+    shop.restart()
     shop.customers.advance(days=31)
     await shop.app.poller.poll()
     assert "find_missed_sales" in caplog.text
+    first = lost(shop)
+    assert first is not None
+    assert first.since == last
+    assert timedelta(hours=23) < first.until - first.since <= timedelta(days=1, minutes=1)
+    shop.restart()
+    shop.customers.advance(days=40)
+    await shop.app.poller.poll()
+    both = lost(shop)
+    assert both is not None
+    assert (both.since, both.until > first.until) == (first.since, True), "what was lost before is not forgotten"
+
+
+async def test_a_reading_that_breaks_off_loses_nothing_yet(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.catch_up()
+    shop.restart()
+    shop.customers.advance(days=45)
+
+    def down(*_: Any) -> AsyncIterator[JsonObject]:
+        raise StripeUnavailable("Stripe could not be reached.")
+
+    with monkeypatch.context() as broken, pytest.raises(Refusal):
+        broken.setattr(StripeAccount, "events", down)
+        await shop.app.poller.poll()
+    assert lost(shop) is None, "the cursor has not moved over it"
+    await shop.app.poller.poll()
+    assert lost(shop) is not None
+
+
+async def test_advancing_the_sandbox_under_a_running_server_loses_nothing(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.sign()
+    await shop.sell(code="SARAH20", interval="week")
+    shop.customers.advance(days=45)
+    await shop.catch_up()
+    assert len(await shop.conversions()) == 1 + 6, "also the renewals that Stripe itself would not list any more"
+    assert (lost(shop), "find_missed_sales" in caplog.text) == (None, False)
+    assert (await shop.do("tracking_health"))["nextSteps"] == []
+
+
+async def test_a_running_server_that_could_not_read_for_that_long_loses_it_too(shop: Shop) -> None:
+    app, later = shop.app, timedelta()
+    poller = EventPoller(app.open_store, app.stripe, app.clock, live=False, wall=lambda: datetime.now(UTC) + later)
+    await poller.poll()
+    shop.customers.advance(days=31)
+    later = timedelta(days=31)
+    await poller.poll()
+    assert lost(shop) is not None
 
 
 async def test_an_account_that_cannot_be_read_does_not_keep_the_others_from_being_read(

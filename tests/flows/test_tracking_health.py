@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.app import App
+from rekomi_mcp.domain.access import System
 from rekomi_mcp.domain.errors import Refusal, StripeUnavailable
 from rekomi_mcp.gateways.stripe import StripeAccount
 from rekomi_mcp.gateways.stripe_inbox import inbox_row
@@ -19,7 +21,7 @@ from rekomi_mcp.sandbox.state import State
 from rekomi_mcp.settings import Settings
 from rekomi_mcp.storage.tables import AffiliateCodeRow, InboxEventRow, OutboundCallRow
 from rekomi_mcp.tools.reconciling import health as health_of
-from rekomi_mcp.tools.reconciling import stripe_state
+from rekomi_mcp.tools.reconciling import stripe_state, stripe_walk
 from tests.support.contents import audit_lines
 from tests.support.shop import JsonObject, Shop, open_shop
 from tests.support.stripe_events import deliver, events_of, states
@@ -77,6 +79,76 @@ async def test_a_silence_is_told_with_its_length(shop: Shop, away: dict[str, int
     await shop.catch_up()
     shop.customers.advance(**away)
     assert words in await one_step(shop)
+
+
+async def be_away(shop: Shop, code: str | None = None) -> tuple[str, str]:
+    """The server was off; answers since when and until when the health says that events were never read."""
+    await shop.catch_up()
+    shop.restart()
+    shop.customers.advance(days=1)
+    shop.customers.checkout(amount=10_000, code=code)
+    shop.customers.advance(days=45)
+    await shop.catch_up()
+    assert await shop.conversions() == [], "it is older than what Stripe lists"
+    return span_of(await one_step(shop))
+
+
+def span_of(step: str) -> tuple[str, str]:
+    found = re.fullmatch(r"Stripe's events from (\S+Z) until (\S+Z) were never read: .* find_missed_sales .*", step)
+    assert found is not None, step
+    return found[1], found[2]
+
+
+async def test_what_was_never_read_is_told_until_it_is_repaired(shop: Shop) -> None:
+    await shop.sign()
+    since, until = await be_away(shop, "SARAH20")
+    away = datetime.fromisoformat(until) - datetime.fromisoformat(since)
+    assert timedelta(days=16) <= away < timedelta(days=16, minutes=1)
+    await shop.do("find_missed_sales", since=since, until=until)
+    plan = await shop.do("repair_missed_sales", since=since, until=until)
+    shop.restart()
+    shop.customers.advance(days=3)
+    await shop.catch_up()
+    assert span_of(await one_step(shop)) == (since, until), "a plan and a start change nothing"
+    await shop.do("repair_missed_sales", since=since, until=until, confirm=plan["confirm"])
+    assert len(await shop.conversions()) == 1
+    assert ((await health(shop))["healthy"], (await health(shop))["nextSteps"]) == (True, [])
+
+
+async def test_what_was_never_read_may_be_compared_piece_by_piece_from_either_end(shop: Shop) -> None:
+    since, until = await be_away(shop)
+    early, late = [(datetime.fromisoformat(since) + timedelta(days=day)).isoformat() for day in (3, 10)]
+    lines = len(audit_lines(shop.app))
+    await shop.do("repair_missed_sales", since=early, until=late)
+    assert span_of(await one_step(shop)) == (since, until), "its middle is no end of it"
+    assert len(audit_lines(shop.app)) == lines
+    await shop.do("repair_missed_sales", since=late, until=until)
+    assert span_of(await one_step(shop)) == (since, late.replace("+00:00", "Z"))
+    await shop.do("repair_missed_sales", since=since, until=early)
+    assert span_of(await one_step(shop)) == (early.replace("+00:00", "Z"), late.replace("+00:00", "Z"))
+    done = await shop.do("repair_missed_sales", since=early)
+    assert done["summary"] == "There is nothing to repair."
+    assert (await health(shop))["healthy"] is True
+    assert [action for _, action, _ in audit_lines(shop.app)[lines:]] == ["tracking.compared"] * 3
+
+
+async def test_a_comparison_that_left_something_out_ends_no_notice(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sold = await shop.sell(10_000)
+    shop.customers.advance(days=3)
+    await shop.catch_up()
+    shop.restart()
+    shop.customers.advance(days=1)
+    shop.customers.refund(payment_intent=sold["payment_intent"])
+    shop.customers.advance(days=45)
+    await shop.catch_up()
+    since, until = span_of(await one_step(shop))
+    with monkeypatch.context() as hasty:
+        hasty.setattr(stripe_walk, "MOST_LOOKUPS", 0)
+        done = await shop.do("repair_missed_sales", since=since, until=until)
+    assert "could not be looked up" in done["notes"][0]
+    assert span_of(await one_step(shop)) == (since, until)
+    await shop.do("repair_missed_sales", since=since, until=until)
+    assert (await health(shop))["healthy"] is True
 
 
 async def test_failed_events_are_listed_and_tried_again(shop: Shop, state: State) -> None:
@@ -291,6 +363,19 @@ async def test_without_an_account_the_first_step_is_to_link_one(shop: Shop) -> N
     assert (found["healthy"], found["stripeReachable"]) == (False, None)
     [step] = found["nextSteps"]
     assert "link-stripe" in step
+    assert "record_sale" in step, "the other way to tell sales is named too"
+
+
+async def test_without_an_account_a_shop_whose_server_tells_its_sales_is_healthy(shop: Shop, world: World) -> None:
+    await operate(shop.app, "update_organization", {"organization": "story", "stripeAccount": "none"})
+    told = {"externalEventId": "order-1", "amountCents": 10_000, "currency": "USD", "customerId": "kim"}
+    await operate(shop.app, "record_sale", told, System(world.acme.id))
+    assert (await health(shop))["healthy"] is False, "another's sale is not ours"
+    await shop.do("record_sale", **told)
+    found = await health(shop)
+    assert (found["healthy"], found["stripeReachable"]) == (True, None)
+    [hint] = found["nextSteps"]
+    assert "only sales told by your server arrive" in hint
 
 
 async def test_the_events_of_another_account_are_not_counted(shop: Shop, world: World) -> None:

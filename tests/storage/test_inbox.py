@@ -237,3 +237,32 @@ def test_two_pollers_that_finish_their_first_reading_together_both_succeed(store
         lambda session: inbox.set_read_until(session, "self", at(9)),
     )
     assert cursors(store) == {"self": at(9)}
+
+
+@pytest.mark.parametrize(
+    ("compared", "left"),
+    [
+        ((10, 20), None),
+        ((0, 99), None),
+        ((0, 15), (15, 20)),
+        ((15, 99), (10, 15)),
+        ((12, 15), (10, 20)),
+        ((0, 5), (10, 20)),
+        ((30, 40), (10, 20)),
+        ((0, 10), (10, 20)),
+        ((20, 40), (10, 20)),
+    ],
+)
+def test_what_was_compared_goes_off_the_ends_of_what_was_lost(
+    store: Store, compared: tuple[int, int], left: tuple[int, int] | None
+) -> None:
+    with store.writing() as session:
+        inbox.set_read_until(session, "acct_gap", at(50), inbox.Span(at(10), at(20)))
+    with store.writing() as session:
+        changed = inbox.note_compared(session, "acct_gap", inbox.Span(at(compared[0]), at(compared[1])))
+        assert not inbox.note_compared(session, "acct_other", inbox.Span(at(0), at(99)))
+    with store.reading() as session:
+        found = inbox.lost(session, "acct_gap")
+        assert inbox.read_until(session, "acct_gap") == at(50)
+    assert found == (left and inbox.Span(at(left[0]), at(left[1])))
+    assert changed is (left != (10, 20))

@@ -223,6 +223,7 @@ def test_the_last_schema_takes_a_filled_database_up_and_gives_it_back_unchanged(
         put(connection, "sale", id="sale", organization_id="brand")
         for source in ("Stripe", "Api"):
             put(connection, "lead", **one, id=source, source=source, email_key=source)
+        put(connection, "poll_cursor", account="self")
         before = rows(connection)
     built = schema(empty_store)
     assert migrate(empty_store) is True
@@ -231,6 +232,9 @@ def test_the_last_schema_takes_a_filled_database_up_and_gives_it_back_unchanged(
         assert [tuple(row) for row in signups] == [("Api", None), ("Stripe", True)]
         put(connection, "past_terms", organization_id="brand", subject_id="program")
         put(connection, "subscription_start", organization_id="brand")
+        lost = connection.execute(text("SELECT account, lost_since, lost_until FROM poll_cursor")).one()
+        assert tuple(lost) == ("self", None, None)
+        connection.execute(text("UPDATE poll_cursor SET lost_since = read_until, lost_until = read_until"))
         command.downgrade(config(connection), "0002")
         assert rows(connection) == before
     assert schema(empty_store) == built

@@ -26,7 +26,7 @@ from rekomi_mcp.domain.sales import (
     SubscriptionStarted,
 )
 from rekomi_mcp.operation import AnyOperation
-from rekomi_mcp.storage import subscription_starts
+from rekomi_mcp.storage import server_sales, subscription_starts
 from rekomi_mcp.storage.tables import AffiliateCodeRow, OrganizationRow
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.databases import copy_sqlite
@@ -216,6 +216,13 @@ async def test_events_are_found_by_their_state_and_not_by_walking_all_of_an_acco
         assert walked, name
         assert [step for step in walked if step.endswith("(account=?)")] == []
         assert whole_reads(app, sent) == []
+
+
+async def test_whether_a_server_ever_told_of_a_sale_is_found_by_an_index(app: App, world: World) -> None:
+    with app.open_store().reading() as session, statements(app) as sent:
+        assert not server_sales.have_come(session, world.acme.id)
+    assert len(sent) == 1
+    assert whole_reads(app, sent, of_a_brand=True) == []
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(app: App) -> None:

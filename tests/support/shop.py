@@ -40,6 +40,10 @@ class Shop:
         await self.app.poller.poll()
         return await self.app.inbox.work_off()
 
+    def restart(self) -> None:
+        """The server's process ends, and another begins."""
+        del self.app.poller
+
     async def open_program(self, **terms: Any) -> str:
         """A program; 20 % of everything unless told otherwise."""
         usual = {"name": "Creators", "defaultCommissionType": "Percentage", "defaultCommissionValue": 20}

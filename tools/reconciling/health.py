@@ -15,7 +15,7 @@ from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Route
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.fields import Mode
 from rekomi_mcp.tools.reconciling.health_answer import CodeDifference, DeletedCoupon, FailedEvent, Health, SourceHealth
-from rekomi_mcp.tools.reconciling.next_steps import next_steps
+from rekomi_mcp.tools.reconciling.next_steps import Beside, next_steps
 from rekomi_mcp.tools.reconciling.stripe_state import MOST_COUPONS, NO_ACCOUNT, HealthQuestion, StripeState, look
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def _answer(context: Context, request: HealthInput, stripe: StripeState) -> Heal
         failing_calls=calls.failing,
         last_call_error=calls.last_error,
     )
-    problems, hints = next_steps(found, len(differing))
+    beside = Beside(
+        differing=len(differing),
+        lost=storage.inbox.lost(session, account),
+        servers_tell=account == NO_ACCOUNT and storage.server_sales.have_come(session, context.organization_id),
+    )
+    problems, hints = next_steps(found, beside)
     return found.model_copy(update={"healthy": not problems, "next_steps": [*problems, *hints]})
 
 

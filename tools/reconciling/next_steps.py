@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from rekomi_mcp.tools.reconciling.health_answer import Health
+
+if TYPE_CHECKING:
+    from rekomi_mcp.storage.inbox import Span
 
 _DAY = int(timedelta(days=1).total_seconds())
 _RETENTION = 30 * _DAY
@@ -16,18 +21,40 @@ _LATE = 900
 """An event that waits for longer is stuck: the first attempts follow each other within minutes."""
 
 
-def next_steps(found: Health, differing: int) -> tuple[list[str], list[str]]:
-    """What has to be done, and what is merely good to know; `differing` codes there are, though not all are listed."""
-    return list(_problems(found)), list(_hints(found, differing))
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the steps depend on beside what is answered."""
+
+    differing: int
+    """So many codes differ, though not all are listed."""
+    lost: Span | None
+    """The time whose events were never read, until it has been compared."""
+    servers_tell: bool
+    """Whether sales have come from the seller's own server. Asked for only without a Stripe account."""
 
 
-def _problems(found: Health) -> Iterator[str]:
+def next_steps(found: Health, beside: Beside) -> tuple[list[str], list[str]]:
+    """What has to be done, and what is merely good to know."""
+    return list(_problems(found, beside)), list(_hints(found, beside))
+
+
+def _problems(found: Health, beside: Beside) -> Iterator[str]:
     if found.stripe_reachable is None:
-        yield "Link a Stripe account with `rekomi-mcp org link-stripe`: without one no sale can arrive."
+        if not beside.servers_tell:
+            yield (
+                "No sale can arrive from Stripe, and none was told by your server: link a Stripe account with "
+                "`rekomi-mcp org link-stripe`, or tell sales from your server with record_sale, a signed call or a postback."
+            )
         return
     if found.stripe_trouble is not None:
         yield f"Stripe could not be asked. {found.stripe_trouble}"
     yield from _on_polling(found)
+    if beside.lost is not None:
+        yield (
+            f"Stripe's events from {_moment(beside.lost.since)} until {_moment(beside.lost.until)} were never read: the server "
+            "was away, and Stripe keeps events for 30 days. Run find_missed_sales with this since and until, then "
+            "repair_missed_sales with the same, also when nothing was found: that ends this notice."
+        )
     if found.failed_events_total:
         yield (
             f"{_number(found.failed_events_total, 'event')} failed for good: mend the cause that failedEvents names, then "
@@ -87,8 +114,13 @@ def _on_code(code: str, code_id: str, here: str) -> str:
     )
 
 
-def _hints(found: Health, differing: int) -> Iterator[str]:
+def _hints(found: Health, beside: Beside) -> Iterator[str]:
     if found.stripe_reachable is None:
+        if beside.servers_tell:
+            yield (
+                "No Stripe account is linked: only sales told by your server arrive. For Stripe's own link an account with "
+                "`rekomi-mcp org link-stripe`."
+            )
         return
     if found.pending_calls > found.failing_calls:
         yield f"{_number(found.pending_calls, 'write')} to Stripe under way: they finish by themselves."
@@ -97,8 +129,8 @@ def _hints(found: Health, differing: int) -> Iterator[str]:
             f"Events are polled every {found.poll_seconds:g} seconds. For news at once set up a webhook endpoint and "
             "REKOMI_STRIPE_WEBHOOK_SECRET."
         )
-    if differing > len(found.code_differences):
-        yield f"{differing} of the codes compared differ; the first {len(found.code_differences)} are listed."
+    if beside.differing > len(found.code_differences):
+        yield f"{beside.differing} of the codes compared differ; the first {len(found.code_differences)} are listed."
     if found.next_cursor is not None:
         yield (
             f"{_number(found.codes_compared, 'promotion code')} of Stripe compared, and there are more: call "
@@ -108,6 +140,10 @@ def _hints(found: Health, differing: int) -> Iterator[str]:
 
 def _number(number: int, thing: str) -> str:
     return f"1 {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _age(seconds: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 from pydantic import BaseModel, Field, StringConstraints
 
+import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Role, Scope
 from rekomi_mcp.domain.errors import Conflict
 from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Output, Route
@@ -62,7 +63,10 @@ def _ask(context: Context, request: RepairInput) -> WindowQuestion:
 def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
     question, comparison = _ask(context, request), compare(context, found)
     if not comparison.mended:
-        return _present(context, question, found, comparison, "There is nothing to repair.")
+        answer = _present(context, question, found, comparison, "There is nothing to repair.")
+        if _ends_loss(context, question, found):
+            context.changed("tracking", None, after=_note(question, found, answer), action="tracking.compared")
+        return answer
     token = fingerprint(context, comparison)
     if request.token is None:
         words = f"{_what(comparison)} would be put right. Nothing is changed yet: repeat the call with confirm."
@@ -78,8 +82,15 @@ def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
         )
     answer = _present(context, question, found, comparison, f"{_what(comparison)} put right.", repaired=True)
     apply_facts(context, found.facts, corrects=True)
+    _ends_loss(context, question, found)
     context.changed("tracking", None, after=_note(question, found, answer))
     return answer
+
+
+def _ends_loss(context: Context, question: WindowQuestion, found: Walk) -> bool:
+    """Note that what was read here is lost no more, should it be of a time whose events were never read."""
+    span = storage.inbox.Span(found.since, question.until)
+    return not found.has_gaps and storage.inbox.note_compared(context.session, question.account, span)
 
 
 def _what(comparison: Comparison) -> str:

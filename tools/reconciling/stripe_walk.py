@@ -49,6 +49,8 @@ class Walk:
     """Sales of ours that Stripe does not have."""
     notes: list[str] = field(default_factory=list[str])
     """What was left out, in words."""
+    has_gaps: bool = False
+    """Whether something since `since` was left out, which only a shorter span brings."""
 
     @property
     def sales(self) -> list[Sale]:
@@ -198,6 +200,7 @@ async def _at_once(ask: Callable[[K], Awaitable[V]], wanted: Iterable[K], found:
     keys = list(wanted)
     answers: dict[K, V] = {}
     if len(keys) > MOST_LOOKUPS:
+        found.has_gaps = True
         found.notes.append(
             f"{len(keys) - MOST_LOOKUPS} objects could not be looked up one by one: ask about a shorter span."
         )
