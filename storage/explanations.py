@@ -56,23 +56,37 @@ class SaleView(NamedTuple):
         """The claim that won, also when it earned nothing."""
         return next((claim for claim in self.decision["candidates"] if claim["won"]), None)
 
+    @property
+    def double_of(self) -> str | None:
+        """The invoice that a checkout is one sale with, by its id."""
+        return self.decision.get("doubleOf")
+
 
 class SignupView(NamedTuple):
     created_at: datetime
     affiliate_name: str
+    lead_id: str
 
 
 class CodeView(NamedTuple):
-    """A code, whose it is, and whether it goes before clicks."""
+    """A code, whose it is, how long it can be redeemed, and whether it goes before clicks."""
 
     code: str
     promotion_code_id: str | None
     status: str
     created_at: datetime
     deactivated_at: datetime | None
+    expires_at: datetime | None
+    coupon_expires_at: datetime | None
+    max_redemptions: int | None
     affiliate_name: str
     affiliate_status: str
     overrides_clicks: bool
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it or its coupon expires, whichever is first."""
+        return min(filter(None, (self.expires_at, self.coupon_expires_at)), default=None)
 
 
 MOST_SALES = 20
@@ -151,6 +165,9 @@ _CODES: Query = (
         col(AffiliateCodeRow.status),
         col(AffiliateCodeRow.created_at),
         col(AffiliateCodeRow.deactivated_at),
+        col(AffiliateCodeRow.expires_at),
+        col(CampaignCouponRow.expires_at),
+        col(AffiliateCodeRow.max_redemptions),
         _NAME,
         col(AffiliateRow.status),
         col(CampaignCouponRow.overrides_click_attribution),
@@ -160,7 +177,7 @@ _CODES: Query = (
     .where(col(AffiliateCodeRow.organization_id) == _OWNER, col(AffiliateCodeRow.code) == _WANTED)
 )
 _SIGNUPS: Query = (
-    select(col(LeadRow.created_at), _NAME)
+    select(col(LeadRow.created_at), _NAME, col(LeadRow.id))
     .join(AffiliateRow, col(AffiliateRow.id) == LeadRow.affiliate_id)
     .where(col(LeadRow.organization_id) == _OWNER, col(LeadRow.email_key) == _WANTED)
 )
@@ -187,7 +204,7 @@ def sales_by_source_id(session: Session, organization_id: str, source_id: str) -
     if found:
         return found[:1]
     paid = _sales(session, _BY_PAYMENT, organization_id, source_id)
-    return sorted(paid, key=lambda sale: (sale.outcome != "duplicate", sale.occurred_at, sale.source_id), reverse=True)
+    return sorted(paid, key=lambda sale: (sale.double_of is None, sale.occurred_at, sale.source_id), reverse=True)
 
 
 def sales_of_email(session: Session, organization_id: str, email_key: str) -> list[SaleView]:

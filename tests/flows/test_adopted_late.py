@@ -141,7 +141,7 @@ async def test_an_adoption_changes_no_sale_and_the_explanation_says_what_would(s
     told = await shop.do("explain_attribution", sourceId=source)
     assert told["explanation"].endswith(
         "The customer had begun a subscription with the code BLOG10, which was nobody's here then and is an "
-        "affiliate's now: credit the sale with repair_missed_sales."
+        "affiliate's now: decide the sale again with repair_missed_sales."
     )
     assert await trial.repair() is True
     assert (await shop.do("explain_attribution", sourceId=source))["outcome"] == "credited"

@@ -240,7 +240,9 @@ async def test_an_explanation_names_the_winner_the_rule_and_the_terms(shop: Shop
     by_conversion = await shop.do("explain_attribution", conversionId=explanation["conversionId"])
     assert by_conversion == explanation
     await shop.refund(sold, 4400)
-    assert (await shop.explain(sold))["explanation"].endswith("After refunds USD 8.00 is left.")
+    assert (await shop.explain(sold))["explanation"].endswith(
+        "Of that USD 8.00 is left after what went back to the customer."
+    )
     assert explanation["affiliateId"] == deal.affiliate
 
 

@@ -68,7 +68,9 @@ class ExplanationOutput(Output):
     stripe_customer_id: str | None = None
     stripe_subscription_id: str | None = None
     promotion_code_ids: list[str] = Field(description="All that were redeemed, ours or not.")
-    event_id: str | None = Field(default=None, description="The Stripe event that brought the sale.")
+    event_id: str | None = Field(
+        default=None, description="What brought it: a Stripe event, a repair (reconcile:) or a server (server:)."
+    )
     occurred_at: datetime | None = None
     terms: TermsOutput | None = None
     other_sales: list[SaleLine] = Field(description="Of the same customer, code or payment, newest first.")
@@ -76,7 +78,7 @@ class ExplanationOutput(Output):
     stripe_mode: Mode
 
 
-def present(context: Context, sale: SaleView, *others: SaleView, about: str | None = None) -> ExplanationOutput:
+def present(context: Context, sale: SaleView, *others: SaleView, about: str = "") -> ExplanationOutput:
     """The explanation of one sale; `about` goes before it, of what was asked after."""
     decision, winner = sale.decision, sale.winner
     claims: list[dict[str, Any]] = decision["candidates"]

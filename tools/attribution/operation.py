@@ -44,9 +44,10 @@ def _explain(context: Context, request: ExplainInput) -> ExplanationOutput:
         subject = subjects.customer(context, request.customer_email)
     else:
         subject = subjects.code(context, str(request.code))
+    about = " ".join(subject.about)
     if not subject.sales:
-        return no_sale(context, str(subject.about))
-    return present(context, *subject.sales[: storage.explanations.MOST_SALES], about=subject.about)
+        return no_sale(context, about)
+    return present(context, *subject.sales[: storage.explanations.MOST_SALES], about=about)
 
 
 EXPLAIN_ATTRIBUTION = Operation(

@@ -15,19 +15,21 @@ _EVIDENCE = {
     "code": "their code was redeemed on this sale",
     "click": "the customer had come by their link",
     "subscription": "the subscription was theirs before",
-    "customer": "an earlier sale to the same customer was theirs",
+    "customer": "the customer was theirs already, by an earlier sale or the beginning of a subscription",
     "lead": "they had brought a signup with the same e-mail address",
 }
 WHY_NOBODY = {
     "no_claim": "No affiliate had a claim: no affiliate's code was redeemed, the customer is not known to have come by an "
     "affiliate's link, and neither the subscription, the customer nor the e-mail address belonged to an affiliate.",
-    "free": "Nothing was charged yet; the signup was kept as a lead, and the first paid invoice will earn.",
-    "nothing_paid": "Nothing was charged on it: the customer had paid before, and got a credit or a free period.",
+    "free": "Nothing was charged on it, tax and shipping aside, so there is nothing to earn on. It counts as a signup that the "
+    "affiliate brought: later sales are decided with it, and the program's terms say which of them earn.",
+    "nothing_paid": "Nothing was charged on it, tax and shipping aside: the customer had paid before, and got a credit or a "
+    "free period.",
     "recurring_months_over": "The program's recurringMonths for this subscription are used up.",
     "recurring_delay": "The program skips the first paid invoices (recurringDelayInvoices).",
     "self_purchase": "The buyer is the affiliate: the sale was flagged and earns nothing; the program's "
     "allowSelfPurchases would let it earn.",
-    "duplicate": "An invoice was written for the same payment: they are one sale, and the invoice earns.",
+    "duplicate": "An invoice was written for the same payment: they are one sale, and what is decided on the invoice counts.",
     "window_expired": "The click was older than the program's cookieWindowDays.",
     "coupon_archived": "The campaign coupon of the code was archived here before.",
     "program_archived": "The program was archived by then.",
@@ -55,6 +57,8 @@ def words_of(
     paid = f"{display(sale.net_minor, sale.currency)} net of discount and tax"
     winner = sale.winner
     if sale.conversion_id is None or winner is None or sale.outcome != "credited":
+        if sale.double_of is not None:
+            return f"This checkout of {paid} earns nothing by itself. {why_nobody('duplicate')} See {sale.double_of}."
         return f"Nobody earned on this sale of {paid}. {_why_not(sale, affiliate, adopted, begun_with)}"
     earned = display(sale.commission_minor, sale.commission_currency)
     text = (
@@ -78,23 +82,22 @@ def _unknown(referral: dict[str, Any]) -> str:
 def _why_not(sale: SaleView, affiliate: str | None, adopted: Sequence[str], begun_with: str | None) -> str:
     if adopted:
         return (
-            f"The code {adopted[0]} was redeemed, which was nobody's here then and is an affiliate's now: credit the "
-            "sale with repair_missed_sales."
+            f"The code {adopted[0]} was redeemed, which was nobody's here then and is an affiliate's now: decide the "
+            "sale again with repair_missed_sales."
         )
     if begun_with is not None:
         return (
             f"The customer had begun a subscription with the code {begun_with}, which was nobody's here then and is an "
-            "affiliate's now: credit the sale with repair_missed_sales."
+            "affiliate's now: decide the sale again with repair_missed_sales."
         )
     codes = sale.decision["promotionCodeIds"]
     if sale.outcome == "no_claim" and codes:
         return (
             f"A code was redeemed that is nobody's here ({', '.join(codes)}): see list_adoptable_codes, give it to an "
-            "affiliate with adopt_promotion_code, then credit past sales with repair_missed_sales."
+            "affiliate with adopt_promotion_code, then decide past sales again with repair_missed_sales."
         )
     if sale.outcome == "no_claim" and sale.referral is not None:
         return f"{why_nobody(sale.outcome)}{_unknown(sale.referral)}"
     if sale.outcome.startswith("affiliate_"):
         return f"{affiliate} had the claim, but was {sale.outcome.removeprefix('affiliate_')} then and could not earn."
-    double_of = sale.decision.get("doubleOf") if sale.outcome == "duplicate" else None
-    return f"{why_nobody(sale.outcome)} See {double_of}." if double_of else why_nobody(sale.outcome)
+    return why_nobody(sale.outcome)
