@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -77,6 +78,28 @@ async def test_an_address_that_was_signed_at_another_time_is_stale(
     answer = await seller.get(ORDER, at=now() + off)
     assert (answer.status_code, answer.json()["error"]) == (401, "signature_stale")
     assert sales(app) == []
+
+
+async def test_a_time_in_milliseconds_is_told_to_be_in_seconds(app: App, world: World, seller: Seller) -> None:
+    answer = await seller.get(ORDER, at=now() * 1000)
+    assert (answer.status_code, answer.json()["error"]) == (401, "signature_required")
+    assert "t is the time of signing in Unix seconds" in answer.json()["message"]
+    assert sales(app) == []
+
+
+async def test_parameters_signed_in_another_order_are_told_the_order(world: World, seller: Seller) -> None:
+    given = {"transaction_id": "order-1", "org": "acme", "t": str(now()), "amount": "49.90"}
+    wrong = given | {"sig": mac(seller.secret, urlencode(given).encode())}
+    answer = await seller.client.get(POSTBACK, params=wrong)
+    assert (answer.status_code, answer.json()["error"]) == (401, "signature_mismatch")
+    assert "sorted by name and percent-encoded" in answer.json()["message"]
+
+
+async def test_a_parameter_that_is_unknown_is_answered_with_those_that_are(world: World, seller: Seller) -> None:
+    answer = await seller.get(ORDER | {"zzz": "1"})
+    message = answer.json()["message"]
+    assert message.startswith("Unknown argument 'zzz'. This call takes: offer_id, coupon,")
+    assert message.endswith("email, org, t, sig.")
 
 
 async def test_a_token_never_goes_into_an_address(app: App, world: World, seller: Seller) -> None:
