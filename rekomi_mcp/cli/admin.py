@@ -82,12 +82,22 @@ def chain_reports(app: App, slug: str | None) -> list[tuple[str, ChainReport]]:
 
 
 async def _slug(app: App, given_slug: str | None) -> str:
-    """The organization that is meant when none is named."""
-    if given_slug is not None:
-        return given_slug
+    """The organization that is meant: the one that is named, or the only one.
+
+    Raises:
+        InvalidInput: none is named, and there is none or several.
+    """
+    named = given_slug or app.settings.organization
+    if named is not None:
+        return named
     found = (await operate(app, LIST_ORGANIZATIONS, {}))["items"]
-    if len(found) != 1:
-        raise InvalidInput(f"There are {len(found)} organizations; name one with --organization.")
+    if not found:
+        raise InvalidInput("There is no organization yet. Run `rekomi-mcp init`.")
+    if len(found) > 1:
+        raise InvalidInput(
+            f"There are {len(found)} organizations. Name one with --organization or REKOMI_ORGANIZATION; see "
+            "`rekomi-mcp org list`."
+        )
     return str(found[0]["slug"])
 
 
