@@ -45,8 +45,17 @@ def create_organization(settings: Settings, arguments: argparse.Namespace) -> in
     made = with_app(settings, lambda app: operate(app, CREATE_ORGANIZATION, wanted))
     print(f"Created {made['name']} (slug {made['slug']}, plan {made['planTier']}).")
     if made["stripeAccount"] is None:
-        print(f"Link its Stripe account with `rekomi-mcp org link-stripe {made['slug']} acct_…`.")
+        print(_how_to_link(settings, made["slug"]))
     return 0
+
+
+def _how_to_link(settings: Settings, slug: str) -> str:
+    if settings.mode != "sandbox":
+        return f"Link its Stripe account with `rekomi-mcp org link-stripe {slug} acct_…`."
+    return (
+        "The sandbox has one account, and another organization has it (see `rekomi-mcp org list`). To rehearse with this "
+        f"one, `rekomi-mcp org link-stripe OTHER none`, then `rekomi-mcp org link-stripe {slug} self`."
+    )
 
 
 def update_organization(settings: Settings, arguments: argparse.Namespace) -> int:
