@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -78,11 +80,30 @@ def _can_work(app: App) -> bool:
     return False
 
 
-async def serve_http(app: App) -> None:
-    """Listen on the configured address until told to stop."""
+def listen(settings: Settings) -> list[socket.socket]:
+    """The sockets of the configured address.
+
+    Raises:
+        SettingsError: it cannot be listened on.
+    """
+    host, port = settings.host, settings.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        each = sorted({(family, address[:2]) for family, _, _, _, address in found})
+        return [socket.create_server(address, family=family) for family, address in each]
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"Port {port} of {host} is taken by another program. End that one, or set REKOMI_PORT to another."
+        else:
+            message = f"The server cannot listen on {host}, port {port}. Set REKOMI_HOST or REKOMI_PORT to another."
+        raise SettingsError(message) from None
+
+
+async def serve_http(app: App, sockets: list[socket.socket]) -> None:
+    """Answer on these sockets until told to stop."""
     import uvicorn
 
-    await uvicorn.Server(http_config(build_http_app(app), app.settings)).serve()
+    await uvicorn.Server(http_config(build_http_app(app), app.settings)).serve(sockets)
 
 
 def http_config(http_app: ASGIApp, settings: Settings) -> uvicorn.Config:

@@ -186,7 +186,8 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     fields = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
     for name in values:
         if name not in fields:
-            raise SettingsError(_unknown(name, list(fields)))
+            known = [*fields, FILE_VARIABLE] if name in given else list(fields)  # a file does not name another
+            raise SettingsError(_unknown(name, known))
     try:
         # An empty value is no value: a way to take back what the file says.
         return Settings.model_validate({fields[name]: value for name, value in values.items() if value != ""})

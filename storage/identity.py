@@ -100,12 +100,16 @@ def _local_owner(session: Session, credential: LocalOwner) -> Caller:
     if credential.organization_slug is not None:
         row = organizations.by_slug(session, credential.organization_slug)
         if row is None:
-            raise Unauthenticated("REKOMI_ORGANIZATION names no organization here. See `rekomi-mcp org list`.")
+            raise Unauthenticated(
+                "REKOMI_ORGANIZATION (or --organization) names no organization here. See `rekomi-mcp org list`."
+            )
         return _full_access(session, credential.actor, row)
     everyone = organizations.everyone(session)
     if len(everyone) != 1:
         advice = (
-            "Run `rekomi-mcp init` first." if not everyone else "Set REKOMI_ORGANIZATION; see `rekomi-mcp org list`."
+            "Name one with REKOMI_ORGANIZATION, or at the command line with --organization; see `rekomi-mcp org list`."
+            if everyone
+            else "Run `rekomi-mcp init` first."
         )
         raise Unauthenticated(f"This data folder holds {len(everyone)} organizations, and no token was given. {advice}")
     return _full_access(session, credential.actor, everyone[0])

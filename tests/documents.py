@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, cast, get_args, get_origin
@@ -103,6 +104,16 @@ def prompts_table() -> str:
     return "\n".join(rows)
 
 
+def fields_table(operation: str) -> str:
+    """What an operation takes."""
+    found = CATALOGUE.get(operation)
+    assert found is not None
+    rows = ["| field | needed | meaning |", "|---|---|---|"]
+    for name, field in found.input.model_fields.items():
+        rows.append(f"| `{field.alias or name}` | {'yes' if field.is_required() else ''} | {field.description} |")
+    return "\n".join(rows)
+
+
 def events_block() -> str:
     return "\n".join(["```", *HANDLED_EVENTS, "```"])
 
@@ -125,6 +136,11 @@ GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/commands.md": {"commands": commands_table, "own operations": own_operations_table},
     "docs/errors.md": {"errors": errors_table},
+    "docs/tracking.md": {
+        "sale fields": partial(fields_table, "record_sale"),
+        "lead fields": partial(fields_table, "record_lead"),
+        "refund fields": partial(fields_table, "record_refund"),
+    },
 }
 
 

@@ -153,12 +153,16 @@ async def test_a_link_leads_only_to_plain_https_addresses(app: App, world: World
 
 
 async def test_answers_hold_the_addresses_to_share(app: App, world: World, settings: Settings) -> None:
-    [link] = (await ask(app, world, "list_links"))["items"]
+    local = await ask(app, world, "list_links")
+    [link] = local["items"]
     assert (link["url"], link["queryUrl"]) == (None, None)
+    assert "set REKOMI_PUBLIC_URL" in local["urlNote"]
     await ask(app, world, "update_program", programId=world.acme.program, websiteUrl="https://shop.example/?a=1#top")
     known = App(settings.model_copy(update={"public_url": "https://go.example"}))
     known.__dict__["_store"] = app.open_store()
-    [link] = (await ask(known, world, "list_links"))["items"]
+    public = await ask(known, world, "list_links")
+    [link] = public["items"]
+    assert public["urlNote"] is None
     assert link["url"] == "https://go.example/r/sarah-lee"
     assert link["queryUrl"] == "https://shop.example/?a=1&via=sarah-lee#top"
     [same] = (await ask(known, world, "get_affiliate", affiliateId=world.acme.affiliate))["links"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +49,55 @@ def test_part_of_a_payment_is_given_back(rehearse: Rehearse) -> None:
     assert "refunded USD 10.00" in rehearse("refund", bought(rehearse), "--amount", "1000")
 
 
-@pytest.mark.parametrize("argv", [["dispute", "sub_1"], ["refund", "cus_1"], ["decide", "dp_none", "won"]])
+Asked = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(rehearse: Rehearse, capsys: pytest.CaptureFixture[str]) -> Asked:
+    """Run an operation of a brand with one affiliate, Sarah Lee, after all news of the sandbox has been read."""
+
+    def run(name: str, /, **arguments: Any) -> dict[str, Any]:
+        assert main(["sync"]) == 0
+        capsys.readouterr()
+        assert main(["call", name, json.dumps(arguments)]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert main(["init"]) == 0
+    run("create_program", name="Creators", defaultCommissionType="Percentage", defaultCommissionValue=20)
+    run("create_affiliate", email="sarah@example.com", fullName="Sarah Lee")
+    return run
+
+
+@pytest.mark.parametrize("named", [["--client-reference-id", "sarah-lee"], ["--metadata", "rekomi_ref=sarah-lee"]])
+def test_a_purchase_through_a_link_is_its_affiliates(rehearse: Rehearse, ask: Asked, named: list[str]) -> None:
+    assert "paid USD 49.00" in rehearse("checkout", *named)
+    rehearse("checkout", "--metadata", "rekomi_ref=nobody", "--metadata", "order=7")
+    found = ask("list_conversions")["items"]
+    assert [(item["affiliateName"], item["amountCents"]) for item in found] == [("Sarah Lee", 4900)]
+
+
+@pytest.mark.parametrize(("failed", "earned"), [([], 1), (["--failed"], 0)], ids=["arrives", "fails"])
+def test_a_delayed_payment_counts_once_it_has_arrived(
+    rehearse: Rehearse, ask: Asked, failed: list[str], earned: int
+) -> None:
+    ordered = rehearse("checkout", "--client-reference-id", "sarah-lee", "--delayed")
+    session = re.search(r"cs_\w+", ordered)
+    assert session is not None and "has ordered for USD 49.00" in ordered
+    assert ask("list_conversions")["items"] == []
+    assert "the payment of USD 49.00 has" in rehearse("settle", session[0], *failed)
+    assert len(ask("list_conversions")["items"]) == earned
+
+
+@pytest.mark.parametrize("pair", ["rekomi_ref", "=sarah-lee"])
+def test_metadata_that_is_no_pair_is_wrong_usage(capsys: pytest.CaptureFixture[str], pair: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["sandbox", "checkout", "--metadata", pair])
+    assert "is not written as KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv", [["dispute", "sub_1"], ["settle", "cs_none"], ["refund", "cus_1"], ["decide", "dp_none", "won"]]
+)
 def test_what_cannot_be_is_refused_in_words(rehearse: Rehearse, argv: list[str]) -> None:
     bought(rehearse)
     assert main(["sandbox", *argv]) != 0
@@ -59,7 +109,10 @@ def test_what_cannot_be_is_refused_in_words(rehearse: Rehearse, argv: list[str])
         (["checkout", "--amount", "-5"], "--amount"),
         (["checkout", "--currency", "dollars"], "--currency"),
         (["checkout", "--tax-percent", "-5"], "--tax-percent"),
+        (["checkout", "--currency", "XXQ"], "--currency"),
         (["checkout", "--interval", "month", "--trial-days", "0"], "--trial-days"),
+        (["checkout", "--client-reference-id", "x" * 201], "--client-reference-id"),
+        (["checkout", "--metadata", f"{'k' * 41}=1"], f"--metadata[{'k' * 41}]"),
         (["refund", "BOUGHT", "--amount", "-5"], "--amount"),
         (["refund", "BOUGHT", "--amount", "0"], "--amount"),
         (["dispute", "BOUGHT", "--amount", "0"], "--amount"),

@@ -75,6 +75,14 @@ def test_a_name_like_none_of_ours_is_refused_with_all_of_them() -> None:
     message = refusal({"REKOMI_XYZZY": "1"})
     assert "REKOMI_XYZZY" in message
     assert all(f"REKOMI_{name.upper()}" in message for name in Settings.model_fields)
+    assert "REKOMI_SETTINGS_FILE" in message
+
+
+def test_a_settings_file_that_names_another_is_not_told_to_do_so(settings_file: Path) -> None:
+    settings_file.write_text("REKOMI_SETTINGS_FILE=other.env\n")
+    message = refusal({}, settings_file)
+    assert message.startswith("Unknown setting REKOMI_SETTINGS_FILE.")
+    assert message.count("REKOMI_SETTINGS_FILE") == 1
 
 
 def test_a_misspelt_name_without_a_value_is_refused_too() -> None:

@@ -77,8 +77,8 @@ def _ask(context: Context, request: AdoptCodeInput) -> AdoptQuestion:
     owned = _owned(context, request.promotion_code_id)
     if owned is not None and owned.affiliate_id != affiliate.id:
         raise CodeAlreadyTaken(
-            f"This promotion code is the code of another affiliate, {owned.affiliate_id}, and stays theirs: see "
-            "get_affiliate. Give this affiliate another code.",
+            f"This promotion code is another affiliate's, and stays theirs: list_affiliate_codes with code {owned.code} "
+            "shows their name. Give this affiliate another code.",
             field="promotionCodeId",
         )
     return AdoptQuestion(account=lookups.stripe_account(context), promotion_code_id=request.promotion_code_id)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 REDIRECTS = "/r/"
 """The server's path under which slugs lead on."""
+NO_URL = (
+    "These links have no url yet: set REKOMI_PUBLIC_URL to the address visitors reach this server at, restart it and ask "
+    "again. queryUrl works once the site has the snippet of get_install_snippet."
+)
 MAX_LINKS = 50
 """Of one affiliate: all of them are in every answer about the affiliate."""
 MAX_SLUGS = 20
@@ -50,6 +54,8 @@ class OwnedLink(LinkOutput):
 
 class LinkList(ListOutput[OwnedLink]):
     """One page of links."""
+
+    url_note: str | None = Field(default=None, description="Why the links have no url, and what to set.")
 
 
 def values_of(context: Context, row: AffiliateLinkRow, program: ProgramRow) -> dict[str, object]:
@@ -202,6 +208,7 @@ def _list(context: Context, request: ListLinksInput) -> LinkList:
         next_cursor=page.next_cursor,
         has_more=page.next_cursor is not None,
         total=page.total,
+        url_note=NO_URL if page.rows and context.site.public is None else None,
     )
 
 

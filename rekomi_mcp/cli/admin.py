@@ -45,8 +45,17 @@ def create_organization(settings: Settings, arguments: argparse.Namespace) -> in
     made = with_app(settings, lambda app: operate(app, CREATE_ORGANIZATION, wanted))
     print(f"Created {made['name']} (slug {made['slug']}, plan {made['planTier']}).")
     if made["stripeAccount"] is None:
-        print(f"Link its Stripe account with `rekomi-mcp org link-stripe {made['slug']} acct_…`.")
+        print(_how_to_link(settings, made["slug"]))
     return 0
+
+
+def _how_to_link(settings: Settings, slug: str) -> str:
+    if settings.mode != "sandbox":
+        return f"Link its Stripe account with `rekomi-mcp org link-stripe {slug} acct_…`."
+    return (
+        "The sandbox has one account, and another organization has it (see `rekomi-mcp org list`). To rehearse with this "
+        f"one, `rekomi-mcp org link-stripe OTHER none`, then `rekomi-mcp org link-stripe {slug} self`."
+    )
 
 
 def update_organization(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -82,12 +91,22 @@ def chain_reports(app: App, slug: str | None) -> list[tuple[str, ChainReport]]:
 
 
 async def _slug(app: App, given_slug: str | None) -> str:
-    """The organization that is meant when none is named."""
-    if given_slug is not None:
-        return given_slug
+    """The organization that is meant: the one that is named, or the only one.
+
+    Raises:
+        InvalidInput: none is named, and there is none or several.
+    """
+    named = given_slug or app.settings.organization
+    if named is not None:
+        return named
     found = (await operate(app, LIST_ORGANIZATIONS, {}))["items"]
-    if len(found) != 1:
-        raise InvalidInput(f"There are {len(found)} organizations; name one with --organization.")
+    if not found:
+        raise InvalidInput("There is no organization yet. Run `rekomi-mcp init`.")
+    if len(found) > 1:
+        raise InvalidInput(
+            f"There are {len(found)} organizations. Name one with --organization or REKOMI_ORGANIZATION; see "
+            "`rekomi-mcp org list`."
+        )
     return str(found[0]["slug"])
 
 

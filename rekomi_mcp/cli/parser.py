@@ -119,6 +119,13 @@ def _secrets(commands: Any) -> None:
     revoke.add_argument("secret_id", metavar="ID")
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, is_pair, value = text.partition("=")
+    if not (name and is_pair):
+        raise argparse.ArgumentTypeError(f"{text!r} is not written as KEY=VALUE")
+    return name, value
+
+
 def _sandbox(commands: Any) -> None:
     group = commands.add_parser("sandbox", help="the built-in Stripe sandbox").add_subparsers(required=True)
     serve = _command(group, "serve", "sandbox:serve", "run the sandbox alone")
@@ -132,6 +139,14 @@ def _sandbox(commands: Any) -> None:
     checkout.add_argument("--interval", choices=("day", "week", "month", "year"), help="makes it a subscription")
     checkout.add_argument("--trial-days", type=int)
     checkout.add_argument("--tax-percent", type=float)
+    checkout.add_argument("--client-reference-id", metavar="TEXT", help="a click's id, or the slug of a link")
+    checkout.add_argument(
+        "--metadata", metavar="KEY=VALUE", type=_pair, action="append", help="of the checkout session; may be repeated"
+    )
+    checkout.add_argument("--delayed", action="store_true", help="the money arrives later: see settle")
+    settle = _command(group, "settle", "sandbox:settle", "let the money of a delayed payment arrive, or fail")
+    settle.add_argument("session", metavar="SESSION", help="the checkout session, cs_…")
+    settle.add_argument("--failed", action="store_true", help="it never will")
     renew = _command(group, "renew", "sandbox:renew", "advance the clock to a subscription's next invoice")
     renew.add_argument("subscription", metavar="SUB")
     refund = _command(group, "refund", "sandbox:refund", "give a customer money back")

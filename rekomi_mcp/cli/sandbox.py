@@ -55,14 +55,25 @@ def show(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def checkout(settings: Settings, arguments: argparse.Namespace) -> int:
     simulation = _simulation(settings)
-    names = ("amount", "currency", "code", "email", "interval", "trial_days", "tax_percent")
+    names = ("amount", "currency", "code", "email", "interval", "trial_days", "tax_percent", "client_reference_id")
     given = {name: getattr(arguments, name) for name in names}
+    given |= {"metadata": dict(arguments.metadata) if arguments.metadata else None, "delayed": arguments.delayed}
     sale = _tried(lambda: simulation.checkout(**_read(CHECKOUT, given)))
     currency = arguments.currency
+    done = "has ordered for" if sale["payment_status"] == "unpaid" else "paid"
     print(
-        f"SANDBOX: {arguments.email} paid {display(sale['amount_total'], currency)} "
+        f"SANDBOX: {arguments.email} {done} {display(sale['amount_total'], currency)} "
         f"(discount {display(sale['amount_discount'], currency)}, tax {display(sale['amount_tax'], currency)})."
     )
+    _print_ids(sale)
+    return 0
+
+
+def settle(settings: Settings, arguments: argparse.Namespace) -> int:
+    simulation = _simulation(settings)
+    sale = _tried(lambda: simulation.settle(arguments.session, succeeded=not arguments.failed))
+    outcome = "has failed" if arguments.failed else "has arrived"
+    print(f"SANDBOX: the payment of {display(sale['amount_total'], sale['currency'])} {outcome}.")
     _print_ids(sale)
     return 0
 

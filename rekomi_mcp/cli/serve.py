@@ -17,7 +17,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     import anyio
 
     from rekomi_mcp.app import App
-    from rekomi_mcp.serving import serve_http, serve_stdio
+    from rekomi_mcp.serving import listen, serve_http, serve_stdio
 
     chosen = {
         "toolsets": arguments.toolsets or settings.toolsets,
@@ -29,11 +29,13 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     app = App(settings, prepare=partial(_prepare, settings) if later else None)
     if not later and not _is_prepared(settings):
         _prepare(settings)
+    # Before anything is said or started: of two servers on one port, the second must not call itself one.
+    work = partial(serve_stdio, app) if arguments.transport == "stdio" else partial(serve_http, app, listen(settings))
     for line in _banner(settings, arguments.transport):
         print(line, file=sys.stderr)
     gc.enable()
     gc.freeze()
-    anyio.run(serve_stdio if arguments.transport == "stdio" else serve_http, app)
+    anyio.run(work)
     return 0
 
 

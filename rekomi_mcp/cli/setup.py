@@ -11,7 +11,7 @@ from anyio import to_thread
 import rekomi_mcp.storage as storage
 from rekomi_mcp.app import App
 from rekomi_mcp.cli.run import given, operate, with_app
-from rekomi_mcp.domain.errors import Refusal
+from rekomi_mcp.domain.errors import Refusal, StripeMisconfigured
 from rekomi_mcp.settings import Settings, SettingsError
 from rekomi_mcp.tools import CREATE_ORGANIZATION, LIST_ORGANIZATIONS, LIST_TOKENS
 
@@ -125,14 +125,45 @@ def _organizations(settings: Settings) -> str:
 
 
 def _stripe(settings: Settings) -> str:
+    refused = with_app(settings, _refused_organizations)
+    if refused:
+        raise _Missing(
+            f"Stripe does not let this server's key act for the account of {', '.join(refused)}. Link one that it may act "
+            "for, or none, with `rekomi-mcp org link-stripe`."
+        )
     if settings.mode == "sandbox":
         return "the built-in sandbox (no real money); set REKOMI_STRIPE_SECRET_KEY to use Stripe"
-
-    async def work(app: App) -> None:
-        await app.stripe.account(storage.organizations.OWN_ACCOUNT).check()
-
-    with_app(settings, work)
     return f"the key works, {settings.mode} mode"
+
+
+async def _refused_organizations(app: App) -> list[str]:
+    """The organizations whose accounts Stripe does not accept the key for, each with its account.
+
+    Raises:
+        _Missing: the key itself is refused.
+    """
+
+    def linked() -> list[tuple[str, str]]:
+        with app.open_store().reading() as session:
+            everyone = storage.organizations.everyone(session)
+            return [(row.slug, row.stripe_account) for row in everyone if row.stripe_account is not None]
+
+    own = storage.organizations.OWN_ACCOUNT
+    if app.settings.mode != "sandbox" and not await _is_accepted(app, own):
+        raise _Missing(
+            "Stripe does not accept the key. Set REKOMI_STRIPE_SECRET_KEY to one that is shown under API keys in Stripe; "
+            "a restricted key must be allowed what the README lists."
+        )
+    others = [(slug, account) for slug, account in await to_thread.run_sync(linked) if account != own]
+    return [f"{slug} ({account})" for slug, account in others if not await _is_accepted(app, account)]
+
+
+async def _is_accepted(app: App, account: str) -> bool:
+    try:
+        await app.stripe.account(account).check()
+    except StripeMisconfigured:
+        return False
+    return True
 
 
 def _webhooks(settings: Settings) -> str:

@@ -32,6 +32,7 @@ async def play() -> int:
     started, report = time.monotonic(), Report()
     with tempfile.TemporaryDirectory(prefix="rekomi-demo-") as folder:
         stage = Stage(Path(folder))
+        stage.environment["REKOMI_TOOLSETS"] = "all"  # also those that the story calls and daily use does not
         print("rekomi-mcp demo: SANDBOX, no real money. An owner talks to an assistant; the assistant calls tools.")
         try:
             await _play(stage, report)

@@ -367,7 +367,7 @@ def _failure(error: StripeError) -> _Failure:
         return _Failure(_unreachable(), may_pass=True, may_have_arrived=True)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         refusal: Refusal = StripeMisconfigured(
-            "Stripe does not accept this server's key for this account. Run `rekomi-mcp doctor` and mend the key."
+            "Stripe does not accept this server's key for this account. `rekomi-mcp doctor` says for which, and what to set."
         )
         return _Failure(refusal, may_pass=False, may_have_arrived=False)
     code = error.error.code if error.error is not None else None

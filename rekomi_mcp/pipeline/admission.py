@@ -81,7 +81,7 @@ class Gatekeeper:
         refusal = refusal or operation.gate.refusal(caller.standing, admission.now) or call.malformed
         if refusal is not None:
             raise refusal
-        return parse_arguments(operation, call.arguments)
+        return parse_arguments(operation, call.arguments, call.also_takes)
 
     def context(self, session: Session, admission: Admission) -> Context:
         deployment = self._deployment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -20,8 +20,10 @@ MAX_ITEMS = 1000
 _REFUSAL_OF_TYPE = {"unsupported_currency": UnsupportedCurrency}
 
 
-def parse_arguments(operation: AnyOperation, arguments: Mapping[str, Any] | Input) -> Input:
-    """Validate arguments against the operation's input.
+def parse_arguments(
+    operation: AnyOperation, arguments: Mapping[str, Any] | Input, also_takes: Sequence[str] = ()
+) -> Input:
+    """Validate arguments against the operation's input; `also_takes` are names that the transport understands.
 
     Raises:
         InvalidInput: with the first thing that is wrong, the field's wire name and, for a misspelt name, the right one.
@@ -32,7 +34,7 @@ def parse_arguments(operation: AnyOperation, arguments: Mapping[str, Any] | Inpu
     # A misspelt name is also a missing one; the misspelling is what the caller needs to hear of.
     misspelt = next((name for name in arguments if name not in names), None)
     if misspelt is not None:
-        raise InvalidInput(_unknown(operation, misspelt, names), field=_shown(misspelt))
+        raise InvalidInput(_unknown(misspelt, [*names, *also_takes]), field=_shown(misspelt))
     for name, value in arguments.items():
         _refuse_unstorable(value, name)
     try:
@@ -96,14 +98,15 @@ def _of_length(error: ErrorDetails) -> str | None:
             return None
 
 
-def _unknown(operation: AnyOperation, name: str, names: list[str]) -> str:
+def _unknown(name: str, names: list[str]) -> str:
+    """Without the operation's name: who calls by an address has never seen it."""
     given = name[:MAX_NAME_LENGTH]
     if not names:
-        return f"{operation.name} takes no arguments; leave {given!r} out."
+        return f"This call takes no arguments; leave {given!r} out."
     close = difflib.get_close_matches(given.replace("_", "").lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     if close:
         return f"Unknown argument {given!r}; did you mean {next(n for n in names if n.lower() == close[0])}?"
-    return f"Unknown argument {given!r}. {operation.name} takes: {', '.join(names)}."
+    return f"Unknown argument {given!r}. This call takes: {', '.join(names)}."
 
 
 @cache

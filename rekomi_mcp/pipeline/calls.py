@@ -28,6 +28,8 @@ class Call:
     """Raw arguments by their wire names, or, from inside the server, an input already made."""
     idempotency_key: str | None = None
     origin: Origin = Origin()
+    also_takes: tuple[str, ...] = ()
+    """Names of arguments that the transport takes for itself: a caller who misspells one hears of them too."""
     malformed: Refusal | None = None
     """Why the transport could not read the arguments: refused where arguments are validated, after the gates."""
 

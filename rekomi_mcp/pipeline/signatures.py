@@ -89,6 +89,6 @@ def _signer(live: Sequence[SigningSecretRow], signature: Signature, vault: Vault
 
 def _mismatch() -> SignatureMismatch:
     return SignatureMismatch(
-        "The signature fits no live signing secret of this organization. Sign exactly what is sent, with HMAC-SHA256; see "
-        "docs/tracking.md."
+        "The signature fits no live signing secret of this organization. With HMAC-SHA256 sign `<unix>.<body>`, the very "
+        "bytes of the body, or the parameters of a postback, sorted by name and percent-encoded; see docs/tracking.md."
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rekomi_mcp.domain.money import SALE_CURRENCIES
 from rekomi_mcp.sandbox.errors import InvalidRequest, missing_parameter, unknown_parameter
 from rekomi_mcp.sandbox.forms import Raw
 from rekomi_mcp.sandbox.shapes import JsonObject
@@ -98,11 +99,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Currency:
-    """An ISO code, lower case as Stripe answers it."""
+    """The code of a currency that Stripe has, lower case as Stripe answers it."""
 
     def read(self, raw: Raw, param: str) -> str:
         text = _text(raw, param, "string").lower()
-        if not re.fullmatch("[a-z]{3}", text):
+        if text.upper() not in SALE_CURRENCIES:
             raise InvalidRequest(f"Invalid currency: {text}.", param=param)
         return text
 

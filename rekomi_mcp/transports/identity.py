@@ -14,7 +14,9 @@ from rekomi_mcp.pipeline import Origin
 
 KEY_HEADER = "x-rekomi-api-key"
 SIGNATURE_HEADER = "x-rekomi-signature"
-_SIGNATURE = re.compile(r"t=([0-9]{1,12}),\s*sig=([0-9A-Fa-f]{64})")
+_SECONDS_DIGITS = 12
+"""Enough for thirty thousand years, and one less than milliseconds have today."""
+_SIGNATURE = re.compile(r"t=([0-9]{1,20}),\s*sig=([0-9A-Fa-f]{64})")
 
 
 def bearer_token(headers: Headers, accepted: TokenKind) -> BearerToken:
@@ -57,7 +59,21 @@ def signature_of(headers: Headers, body: bytes) -> Signature:
             "This call must be signed: send `X-Rekomi-Signature: t=<unix>,sig=<hex>`, the HMAC-SHA256 of `<unix>.<raw body>` "
             "with a signing secret; see docs/tracking.md."
         )
-    return Signature(int(found[1]), found[2].lower(), f"{found[1]}.".encode() + body)
+    return Signature(unix_of(found[1]), found[2].lower(), f"{found[1]}.".encode() + body)
+
+
+def unix_of(digits: str) -> int:
+    """The moment of signing.
+
+    Raises:
+        SignatureRequired: it is not in seconds.
+    """
+    if len(digits) > _SECONDS_DIGITS:
+        raise SignatureRequired(
+            "t is the time of signing in Unix seconds, and this one looks like milliseconds: divide it by 1000, leave the "
+            "fraction out, and sign with that."
+        )
+    return int(digits)
 
 
 def origin_of(connection: HTTPConnection) -> Origin:

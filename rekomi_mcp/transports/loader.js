@@ -167,8 +167,10 @@
 
   function signUp(who) {
     var touch = recall();
-    if (!touch || !who.email) return Promise.resolve(false);
-    var body = { slug: touch.slug, clickId: touch.clickId, programId: programId, email: String(who.email) };
+    var email = String(who.email || "");
+    // The server keeps nothing of what is no address, and answers every signup alike.
+    if (!touch || !/.@[^@]+\.[^@]+$/.test(email)) return Promise.resolve(false);
+    var body = { slug: touch.slug, clickId: touch.clickId, programId: programId, email: email };
     if (who.name) body.name = String(who.name);
     return post("/lead/signup", body).then(
       function (answer) {

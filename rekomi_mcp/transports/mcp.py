@@ -124,6 +124,7 @@ async def _answer(
             operation=operation,
             credential=credential,
             arguments=arguments,
+            also_takes=_own_arguments(operation),
             malformed=malformed or senseless,
             idempotency_key=key,
             origin=origin,
@@ -141,6 +142,12 @@ async def _answer(
         logger.exception("%s failed", operation.name)
         return _refused({"error": "internal_error", "message": FAILED})
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
+
+
+def _own_arguments(operation: AnyOperation) -> tuple[str, ...]:
+    """What a tool takes beside its operation's arguments."""
+    key = () if operation.reads else (KEY_ARGUMENT,)
+    return (*key, answers.DETAIL_ARGUMENT) if answers.details_of(operation) else key
 
 
 def _take_key(operation: AnyOperation, arguments: dict[str, Any]) -> tuple[str | None, InvalidInput | None]:

@@ -17,13 +17,13 @@ from rekomi_mcp.operation import AnyOperation, Catalogue
 from rekomi_mcp.pipeline import Call, Pipeline
 from rekomi_mcp.transports.bodies import json_object, read_body
 from rekomi_mcp.transports.http import Endpoint, answering_refusals, quota_headers
-from rekomi_mcp.transports.identity import KEY_HEADER, SIGNATURE_HEADER, origin_of, server_key, signature_of
+from rekomi_mcp.transports.identity import KEY_HEADER, SIGNATURE_HEADER, origin_of, server_key, signature_of, unix_of
 from rekomi_mcp.transports.tracking import MAX_SIGNED_BYTES, sale_answer
 
 PATH = "/postback"
 _PROOF = ("org", "t", "sig")
 """Parameters that say who is calling and not what was sold."""
-_UNIX = re.compile(r"[0-9]{1,12}")
+_UNIX = re.compile(r"[0-9]{1,20}")
 _MAC = re.compile(r"[0-9A-Fa-f]{64}")
 
 Parameters = dict[str, str]
@@ -56,6 +56,7 @@ def _endpoint(operation: AnyOperation, pipeline: Pipeline) -> Endpoint:
             credential=_credential(request, body, parameters),
             # Trackers fill in what they have: a name without a value is one that was not given.
             arguments={name: value for name, value in parameters.items() if value and name not in _PROOF},
+            also_takes=_PROOF,
             malformed=malformed,
             origin=origin_of(request),
         )
@@ -103,7 +104,7 @@ def _credential(request: Request, body: bytes, parameters: Parameters) -> Creden
             "A signed postback names its organization's slug as org, the time of signing in Unix seconds as t, and the "
             "HMAC-SHA256 in hex as sig; see docs/tracking.md."
         )
-    return SignedCall(organization, Signature(int(unix), mac.lower(), canonical(parameters)))
+    return SignedCall(organization, Signature(unix_of(unix), mac.lower(), canonical(parameters)))
 
 
 def _read(request: Request, body: bytes) -> tuple[Parameters, Refusal | None]:

@@ -42,6 +42,8 @@ class EventPoller:
         self._wall = wall
         self._read_at: dict[str, datetime] = {}
         """When each account was last read to its end, by the wall: a sandbox's clock can have been advanced since."""
+        self._trouble: dict[str, str] = {}
+        """What was said last of each account that cannot be read: it is tried every few seconds, and said once."""
 
     async def poll(self) -> int:
         """Read every account's new events once; answers how many were new to the inbox.
@@ -56,8 +58,13 @@ class EventPoller:
             try:
                 new += await self._poll_account(account)
             except Refusal as refusal:
-                logger.warning("the events of account %s cannot be read: %s", account, refusal.code)
+                if self._trouble.get(account) != refusal.code:
+                    logger.warning("the events of account %s cannot be read: %s", account, refusal.code)
+                self._trouble[account] = refusal.code
                 trouble = refusal
+            else:
+                if self._trouble.pop(account, None) is not None:
+                    logger.warning("the events of account %s can be read again", account)
         if trouble is not None:
             raise trouble
         return new

@@ -63,6 +63,17 @@ def test_call_prints_a_refusal_as_json_and_fails(brand: Cli, argv: list[str], er
     assert ran.answer["message"]
 
 
+def test_of_several_organizations_call_takes_the_option_or_the_setting(
+    brand: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brand("org", "create", "Second")
+    message = brand("call", "whoami").answer["message"]
+    assert "REKOMI_ORGANIZATION" in message and "--organization" in message
+    assert brand("call", "whoami", "--organization", "second").status == 0
+    monkeypatch.setenv("REKOMI_ORGANIZATION", "second")
+    assert brand("call", "whoami").status == 0
+
+
 @pytest.mark.parametrize("value", ["1E+999999", "-1E+999999", "1E-999999"])
 @pytest.mark.parametrize("kind", ["Percentage", "Fixed"])
 def test_a_rate_beyond_all_reason_is_refused(brand: Cli, kind: str, value: str) -> None:

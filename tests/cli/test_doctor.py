@@ -1,4 +1,4 @@
-"""`doctor` and the key that seals signing secrets: what is wrong with it, and what to do next."""
+"""`doctor` on Stripe's key and accounts and on the key that seals signing secrets: what is wrong, and what to do next."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rekomi_mcp.domain.errors import StripeMisconfigured
+from rekomi_mcp.gateways.stripe import StripeAccount
 from tests.support.commands import Cli, Ran
 from tests.support.databases import create_database
 
@@ -107,3 +109,29 @@ def test_a_store_that_is_no_file_needs_the_setting_first(
     ran = cli("doctor")
     assert ran.status == 0
     assert "none yet; set REKOMI_SECRET_KEY before the first is made" in line(ran)
+
+
+def test_an_account_that_stripe_does_not_accept_is_named_until_another_is_linked(brand: Cli) -> None:
+    assert "org link-stripe second self" in brand("org", "create", "Second").out
+    assert "acct_…" not in brand("org", "create", "Third").out, "the sandbox shows no accounts to choose from"
+    brand("org", "link-stripe", "second", "acct_12345678")
+    ran = brand("doctor")
+    assert ran.status == 1
+    assert "MISSING  Stripe: Stripe does not let this server's key act for the account of second (acct_12345" in ran.out
+    assert "rekomi-mcp org link-stripe" in ran.out.splitlines()[-1]
+    assert "`rekomi-mcp doctor` says for which" in brand("sync").err
+    brand("org", "link-stripe", "second", "none")
+    assert brand("doctor").status == 0
+
+
+def test_a_key_that_stripe_does_not_accept_is_to_be_set_anew(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(account: StripeAccount) -> None:
+        raise StripeMisconfigured("Run `rekomi-mcp doctor`.")
+
+    monkeypatch.setattr(StripeAccount, "check", refuse)
+    monkeypatch.setenv("REKOMI_STRIPE_SECRET_KEY", "sk_test_not_used")
+    cli("init")
+    assert "link-stripe second acct_…" in cli("org", "create", "Second").out
+    next_step = cli("doctor").out.splitlines()[-1]
+    assert next_step.startswith("Next step: Stripe does not accept the key. Set REKOMI_STRIPE_SECRET_KEY")
+    assert "doctor" not in next_step

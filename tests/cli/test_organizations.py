@@ -108,6 +108,31 @@ def test_a_signing_secret_is_printed_once_and_ends_when_it_is_revoked(brand: Cli
     assert brand("secret", "list", "--organization", "nobody").status == 1
 
 
+WITHOUT_NAME = [["token", "create", "mcp"], ["token", "list"], ["secret", "create"], ["secret", "list"]]
+
+
+@pytest.mark.parametrize("argv", WITHOUT_NAME, ids=" ".join)
+def test_of_several_organizations_the_option_or_the_setting_names_one(
+    brand: Cli, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    brand("org", "create", "Second")
+    refused = brand(*argv)
+    assert (refused.status, refused.out) == (1, "")
+    assert "There are 2 organizations. Name one with --organization or REKOMI_ORGANIZATION" in refused.err
+    assert brand(*argv, "--organization", "second").status == 0
+    monkeypatch.setenv("REKOMI_ORGANIZATION", "second")
+    assert brand(*argv).status == 0
+    assert brand(argv[0], "list", "--organization", "acme").out == ""
+    assert len(brand(argv[0], "list").out.splitlines()) == (2 if argv[1] == "create" else 0)
+
+
+@pytest.mark.parametrize("argv", WITHOUT_NAME, ids=" ".join)
+def test_without_an_organization_the_next_step_is_to_make_one(cli: Cli, argv: list[str]) -> None:
+    ran = cli(*argv)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("rekomi-mcp: There is no organization yet. Run `rekomi-mcp init`.")
+
+
 def test_a_token_is_as_narrow_as_it_was_asked_for(brand: Cli) -> None:
     a_token(brand, "mcp", "--read-only", "--role", "Viewer", "--expires-in-days", "7")
     [row] = brand("token", "list").out.splitlines()

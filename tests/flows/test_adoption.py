@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -169,7 +170,10 @@ async def test_another_affiliates_code_is_refused_and_says_whose_it_is(
     await adopt(shop, sarah, promotion_code)
     refusal = await refused(shop, "adopt_promotion_code", affiliateId=tom, promotionCodeId=promotion_code)
     assert (refusal.code, refusal.field) == ("code_already_taken", "promotionCodeId")
-    assert sarah in refusal.message
+    shown = re.search(r"list_affiliate_codes with code (\S+) shows their name", refusal.message)
+    assert shown is not None
+    [code] = (await shop.do("list_affiliate_codes", code=shown[1]))["items"]
+    assert (code["affiliateId"], code["affiliateName"]) == (sarah, "Sarah Lee")
 
 
 async def test_a_text_that_another_live_code_has_is_refused(shop: Shop, merchant: Merchant) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import Session
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.domain.errors import Refusal, StripeUnavailable
+from rekomi_mcp.domain.errors import Refusal, StripeMisconfigured, StripeUnavailable
 from rekomi_mcp.gateways.stripe import StripeAccount
 from rekomi_mcp.sandbox.simulate import Simulation
 from rekomi_mcp.sandbox.state import State
@@ -232,3 +232,28 @@ async def test_polling_reads_a_while_again_and_finds_an_event_that_was_listed_la
     assert await shop.app.poller.poll() == 1
     await shop.app.inbox.work_off()
     assert [c["externalEventId"] for c in await shop.conversions()] == [sold["session"], "cs_test_late"]
+
+
+async def test_an_account_that_cannot_be_read_is_logged_once_until_that_changes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def said_in_three_turns() -> list[str]:
+        caplog.clear()
+        for _ in range(3):
+            with suppress(Refusal):
+                await shop.app.poller.poll()
+        return [record.message for record in caplog.records if "the events of account" in record.message]
+
+    def failing(refusal: Refusal) -> Callable[..., AsyncIterator[JsonObject]]:
+        def fail(*_: object) -> AsyncIterator[JsonObject]:
+            raise refusal
+
+        return fail
+
+    assert await said_in_three_turns() == []
+    with monkeypatch.context() as broken:
+        broken.setattr(StripeAccount, "events", failing(StripeMisconfigured("no")))
+        assert await said_in_three_turns() == ["the events of account self cannot be read: stripe_misconfigured"]
+        broken.setattr(StripeAccount, "events", failing(StripeUnavailable("no")))
+        assert await said_in_three_turns() == ["the events of account self cannot be read: stripe_unavailable"]
+    assert await said_in_three_turns() == ["the events of account self can be read again"]

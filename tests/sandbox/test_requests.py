@@ -90,6 +90,7 @@ async def test_parameters_are_checked_by_name_presence_and_type(http: httpx.Asyn
             "Invalid integer: none",
         ),
         ("/v1/prices", {"currency": "dollars", "unit_amount": "1"}, None, "currency", "Invalid currency: dollars."),
+        ("/v1/prices", {"currency": "xxq", "unit_amount": "1"}, None, "currency", "Invalid currency: xxq."),
         ("/v1/products", {f"metadata[{'k' * 41}]": "1"}, None, f"metadata[{'k' * 41}]", "Metadata keys"),
         ("/v1/products", {"metadata[k]": "v" * 501}, None, "metadata[k]", "Metadata values"),
         ("/v1/products", {f"metadata[{n}]": "1" for n in range(51)}, None, "metadata", "Metadata can have at most 50"),

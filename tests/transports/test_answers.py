@@ -44,6 +44,17 @@ async def test_a_list_is_concise_unless_details_are_asked_for(app: App, world: W
     assert long.keys() - short.keys() >= {"amountCents", "programId", "externalEventId"}
 
 
+async def test_an_unknown_argument_is_answered_with_all_that_a_tool_takes(app: App, world: World) -> None:
+    async with client_of(app, world) as client:
+        reading = await client.call_tool("list_conversions", {"zzz": 1})
+        writing = await client.call_tool("create_program", {"zzz": 1})
+        close = await client.call_tool("list_conversions", {"detial": "detailed"})
+    texts = [json.loads(answer.content[0].text)["message"] for answer in (reading, writing, close)]  # type: ignore[union-attr]
+    assert texts[0].endswith(", detail.") and "idempotencyKey" not in texts[0]
+    assert texts[1].endswith(", idempotencyKey.")
+    assert texts[2] == "Unknown argument 'detial'; did you mean detail?"
+
+
 async def test_a_detail_that_is_neither_is_refused(app: App, world: World) -> None:
     async with client_of(app, world) as client:
         answer = await client.call_tool("list_conversions", {"detail": "all"})

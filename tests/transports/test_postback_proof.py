@@ -6,9 +6,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -77,6 +78,28 @@ async def test_an_address_that_was_signed_at_another_time_is_stale(
     answer = await seller.get(ORDER, at=now() + off)
     assert (answer.status_code, answer.json()["error"]) == (401, "signature_stale")
     assert sales(app) == []
+
+
+async def test_a_time_in_milliseconds_is_told_to_be_in_seconds(app: App, world: World, seller: Seller) -> None:
+    answer = await seller.get(ORDER, at=now() * 1000)
+    assert (answer.status_code, answer.json()["error"]) == (401, "signature_required")
+    assert "t is the time of signing in Unix seconds" in answer.json()["message"]
+    assert sales(app) == []
+
+
+async def test_parameters_signed_in_another_order_are_told_the_order(world: World, seller: Seller) -> None:
+    given = {"transaction_id": "order-1", "org": "acme", "t": str(now()), "amount": "49.90"}
+    wrong = given | {"sig": mac(seller.secret, urlencode(given).encode())}
+    answer = await seller.client.get(POSTBACK, params=wrong)
+    assert (answer.status_code, answer.json()["error"]) == (401, "signature_mismatch")
+    assert "sorted by name and percent-encoded" in answer.json()["message"]
+
+
+async def test_a_parameter_that_is_unknown_is_answered_with_those_that_are(world: World, seller: Seller) -> None:
+    answer = await seller.get(ORDER | {"zzz": "1"})
+    message = answer.json()["message"]
+    assert message.startswith("Unknown argument 'zzz'. This call takes: offer_id, coupon,")
+    assert message.endswith("email, org, t, sig.")
 
 
 async def test_a_token_never_goes_into_an_address(app: App, world: World, seller: Seller) -> None:
@@ -189,33 +212,57 @@ async def address(facade: Starlette) -> AsyncGenerator[str]:
             yield url
 
 
-EXAMPLES = re.findall(
-    r"<!-- example: ([^>]+) -->\n```(sh|python)\n(.*?)```",
-    (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8"),
-    flags=re.DOTALL,
-)
+Example = Callable[[str], Awaitable[dict[str, Any]]]
+EXAMPLES = {
+    name: (language, code)
+    for name, language, code in re.findall(
+        r"<!-- example: ([^>]+) -->\n```(sh|python)\n(.*?)```",
+        (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+}
 
 
-@pytest.mark.parametrize(("name", "language", "code"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
-async def test_the_documents_examples_work_as_they_stand(
-    app: App, world: World, address: str, tmp_path: Path, name: str, language: str, code: str
-) -> None:
-    secret = (await new_secret(app))["secret"]
+SALES = [name for name in EXAMPLES if name != "refund curl"]
+
+
+@pytest.fixture
+async def run_example(app: App, world: World, address: str, tmp_path: Path) -> Example:
+    """Run an example as it stands; answers what it printed."""
     environment = {
         "PATH": os.environ["PATH"],
         "URL": address,
         "TOKEN": world.acme.live_token,
-        "SECRET": secret,
+        "SECRET": (await new_secret(app))["secret"],
         "ORG": "acme",
     }
-    command = [sys.executable, "-c", code] if language == "python" else ["sh", "-euc", code]
-    with anyio.fail_after(60):
-        ran = await anyio.run_process(command, env=environment, cwd=tmp_path, check=False)
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    answer = json.loads(ran.stdout)
-    assert answer["ok"], answer
+
+    async def run(name: str) -> dict[str, Any]:
+        language, code = EXAMPLES[name]
+        command = [sys.executable, "-c", code] if language == "python" else ["sh", "-euc", code]
+        with anyio.fail_after(60):
+            ran = await anyio.run_process(command, env=environment, cwd=tmp_path, check=False)
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        answer = json.loads(ran.stdout)
+        assert answer["ok"], answer
+        return answer
+
+    return run
+
+
+@pytest.mark.parametrize("name", SALES)
+async def test_the_documents_examples_work_as_they_stand(app: App, run_example: Example, name: str) -> None:
+    answer = await run_example(name)
     assert [row.id for row in conversions(app)] == [answer["conversionId"]]
 
 
-def test_the_documents_have_both_doors_in_both_languages() -> None:
-    assert {name for name, _, _ in EXAMPLES} == {"s2s curl", "s2s python", "postback curl", "postback python"}
+async def test_the_documents_refund_is_of_the_sale_before_it(app: App, run_example: Example) -> None:
+    sold = await run_example("sale curl")
+    refunded = await run_example("refund curl")
+    assert (refunded["conversionId"], refunded["amountLeftCents"]) == (sold["conversionId"], 6600)
+    assert refunded["commissionLeftCents"] * 3 == sold["commissionCents"] * 2
+
+
+def test_the_documents_have_every_door_and_both_languages_where_calls_are_signed() -> None:
+    signed = {"s2s curl", "s2s python", "postback curl", "postback python"}
+    assert EXAMPLES.keys() == {*signed, "sale curl", "refund curl"}

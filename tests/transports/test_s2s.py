@@ -219,6 +219,16 @@ async def test_a_call_of_another_time_says_how_far_the_clock_is_off(
     assert told(app) == []
 
 
+@both_doors
+async def test_a_time_in_milliseconds_is_told_to_be_in_seconds(
+    app: App, world: World, seller: Seller, path: str, body: dict[str, Any]
+) -> None:
+    answer = await seller.post(path, body, at=now() * 1000)
+    assert (answer.status_code, answer.json()["error"]) == (401, "signature_required")
+    assert "t is the time of signing in Unix seconds" in answer.json()["message"]
+    assert told(app) == []
+
+
 @pytest.mark.parametrize("off", [-295, 295])
 async def test_within_five_minutes_a_call_is_of_now(seller: Seller, off: int) -> None:
     assert (await seller.post(SALE, PURCHASE, at=now() + off)).status_code == 200

@@ -72,6 +72,8 @@ def a_signup_on_the_page_is_a_lead_of_the_affiliate(page: Page, brand: Brand) ->
     visit(page, f"{brand.site}signup", KNOWN)
     assert page.evaluate("Rekomi.convert({email: 'kim@example.com', name: 'Kim Doe'})") is True
     assert page.evaluate("Rekomi.identify('lee@example.com')") is True
+    for none in ("kim", "@", "kim@", "@example.com", "kim@example"):
+        assert page.evaluate("none => Rekomi.convert({email: none})", none) is False, none
     leads = {lead["email"]: lead for lead in brand.ask("GET", "leads")["items"]}
     kim, lee = leads["kim@example.com"], leads["lee@example.com"]
     assert (kim["affiliateName"], kim["name"], kim["source"]) == ("Tom Ray", "Kim Doe", "Browser")
