@@ -10,7 +10,7 @@ from typing import Any, Final
 from rekomi_mcp.domain.errors import StripeRefused
 from rekomi_mcp.domain.sales import SaleReference, SaleSource
 from rekomi_mcp.gateways.stripe import StripeAccount
-from rekomi_mcp.gateways.stripe_facts import paid_invoices
+from rekomi_mcp.gateways.stripe_facts import lacks_lines, paid_invoices, with_lines
 
 JsonObject = dict[str, Any]
 
@@ -67,6 +67,11 @@ async def sales_of_payment(stripe: StripeAccount, payment_id: str, event_id: str
     if (session_id := await stripe.session_of_payment(payment_id)) is not None:
         return [SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)]
     return []
+
+
+async def with_all_lines(stripe: StripeAccount, invoice: JsonObject) -> JsonObject:
+    """The invoice; with the lines that it does not show, where it hangs on them whether it counts."""
+    return with_lines(invoice, await stripe.invoice_lines(invoice["id"])) if lacks_lines(invoice) else invoice
 
 
 async def is_paid(stripe: StripeAccount, source: SaleSource, source_id: str) -> bool:

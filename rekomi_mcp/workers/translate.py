@@ -10,7 +10,7 @@ from typing import Any
 from rekomi_mcp.domain.sales import Fact, Reversal, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
-from rekomi_mcp.gateways.stripe_lists import sales_of_payment
+from rekomi_mcp.gateways.stripe_lists import sales_of_payment, with_all_lines
 
 JsonObject = dict[str, Any]
 
@@ -71,7 +71,7 @@ async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
     lacks_something = shapes.has_unexpanded_discounts(invoice, "lines") or shapes.lacks_payments(invoice)
     if not event.speaks_our_version or lacks_something:
         invoice = await stripe.invoice(invoice["id"])
-    sale = shapes.invoice_sale(invoice, event.id)
+    sale = shapes.invoice_sale(await with_all_lines(stripe, invoice), event.id)
     return [sale] if sale is not None else []
 
 

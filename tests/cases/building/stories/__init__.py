@@ -13,6 +13,7 @@ from tests.cases.building.stories import (
     doubles,
     money,
     people,
+    periods,
     renewals,
     reversals,
     rules,
@@ -39,6 +40,7 @@ _SUBJECTS = (
     upgrades,
     shared,
     adoption,
+    periods,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
