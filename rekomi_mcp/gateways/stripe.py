@@ -265,12 +265,9 @@ class StripeAccount:
         payment = {"type": "payment_intent", "payment_intent": payment_intent_id}
         return await self._all("invoice_payments", payment=payment)
 
-    async def session_of_payment(self, payment_intent_id: str) -> str | None:
+    async def session_of_payment(self, payment_intent_id: str) -> JsonObject | None:
         """The checkout session whose payment intent this is, if there is one."""
-        client = await self._gateway.client()
-        params: Any = {"payment_intent": payment_intent_id, "limit": 1}
-        page = await self._attempt(lambda: client.v1.checkout.sessions.list_async(params, self._options()))
-        return str(page.data[0].id) if page.data else None
+        return next(iter((await self.page("checkout.sessions", payment_intent=payment_intent_id))[0]), None)
 
     async def events(self, types: Sequence[str], since: datetime) -> AsyncIterator[JsonObject]:
         """Events of these types since a time on Stripe's clock, page by page; Stripe takes some types at a time."""

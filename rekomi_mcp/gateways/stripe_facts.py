@@ -333,6 +333,12 @@ def lacks_payments(invoice: JsonObject) -> bool:
     return invoice.get("payments") is None and subscription_of_invoice(invoice) is None
 
 
+def payment_intents(invoice: JsonObject) -> list[str]:
+    """What paid the invoice, as far as checkouts may know of it."""
+    found = (id_of(_part(row, "payment").get("payment_intent")) for row in _list(invoice, "payments"))
+    return list(dict.fromkeys(filter(None, found)))
+
+
 def paid_invoices(invoice_payments: Iterable[JsonObject], event_id: str) -> list[SaleReference]:
     """The invoices that payments went into."""
     return [

@@ -11,6 +11,7 @@ from tests.cases.building.stories import (
     deliveries,
     discounts,
     doubles,
+    late_invoices,
     money,
     people,
     periods,
@@ -41,6 +42,7 @@ _SUBJECTS = (
     shared,
     adoption,
     periods,
+    late_invoices,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
