@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, DateTime, MetaData, Table, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import SQLModel
 
 from rekomi_mcp.storage import organizations
@@ -293,5 +293,35 @@ def test_a_payment_of_several_sales_is_an_invoices_again_before_the_last_schema(
         put(connection, "sale_payment", **paid, source="checkout_session", source_id="cs")
         put(connection, "sale_payment", **paid, source="invoice", source_id="in_b", amount_minor=4000)
         command.downgrade(config(connection), "0003")
+        assert rows(connection) == before
+    assert schema(empty_store) == built
+
+
+def test_coupons_keep_their_codes_and_may_take_off_more_after_the_last_schema(empty_store: Store) -> None:
+    of_brand = {"organization_id": "brand", "program_id": "program"}
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0005")
+        put(connection, "organization", id="brand")
+        put(connection, "program", id="program", organization_id="brand")
+        put(connection, "affiliate", **of_brand, id="sarah")
+        for coupon in ("one", "other"):
+            put(connection, "campaign_coupon", **of_brand, id=coupon, name=coupon, adopted=True)
+            code = {"id": f"code_{coupon}", "affiliate_id": "sarah", "campaign_coupon_id": coupon, "code": coupon}
+            put(connection, "affiliate_code", **of_brand, **code)
+        before = rows(connection)
+    built = schema(empty_store)
+    assert migrate(empty_store) is True
+    with empty_store.engine.begin() as connection:
+        held = rows(connection)
+        assert {table: held[table] for table in ("campaign_coupon", "affiliate_code")} == {
+            table: before[table] for table in ("campaign_coupon", "affiliate_code")
+        }
+        connection.execute(text("UPDATE campaign_coupon SET discount_value = 999999999999 WHERE id = 'one'"))
+        large = connection.execute(text("SELECT max(discount_value) FROM campaign_coupon")).scalar_one()
+        assert large == 999999999999
+        connection.execute(text("UPDATE campaign_coupon SET discount_value = 1 WHERE id = 'one'"))
+        with pytest.raises(IntegrityError), connection.begin_nested():
+            connection.execute(text("DELETE FROM campaign_coupon WHERE id = 'one'"))
+        command.downgrade(config(connection), "0005")
         assert rows(connection) == before
     assert schema(empty_store) == built
