@@ -62,7 +62,8 @@ def _ask(context: Context, request: RepairInput) -> WindowQuestion:
 def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
     question, comparison = _ask(context, request), compare(context, found)
     if not comparison.mended:
-        return _present(context, question, found, comparison, "There is nothing to repair.")
+        where = " in what was read" if found.since > question.since else ""
+        return _present(context, question, found, comparison, f"There is nothing to repair{where}.")
     token = fingerprint(context, comparison)
     if request.token is None:
         words = f"{_what(comparison)} would be put right. Nothing is changed yet: repeat the call with confirm."
@@ -100,7 +101,13 @@ def _present(
     notes, mended = list(found.notes), comparison.mended
     if found.since > question.since:
         notes.append(
-            "There is more in Stripe than one call reads. Afterwards repair what is older, with until = checkedSince."
+            "There is more in Stripe than one call reads. Afterwards repair what is older, with until = checkedSince, and "
+            "then begin again from the newest, until nothing is found: a renewal shows once its first sale is recorded."
+        )
+    elif mended and not question.is_open:
+        notes.append(
+            "Sales after this span may show only once this is repaired: repair the time after it again, until nothing is "
+            "found."
         )
     left = len(comparison.differences) - len(mended)
     if left:
