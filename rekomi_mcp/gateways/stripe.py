@@ -233,6 +233,10 @@ class StripeAccount:
         """An invoice with its discounts and payments in full."""
         return await self._retrieve("invoices", invoice_id, "discounts", "lines.data.discounts", "payments")
 
+    async def invoice_lines(self, invoice_id: str) -> list[JsonObject]:
+        """Every line of an invoice with its discounts in full; the invoice itself shows the first ten."""
+        return await self._all("invoices.line_items", invoice_id, expand=["data.discounts"])
+
     async def checkout_session(self, session_id: str) -> JsonObject:
         return await self._retrieve("checkout.sessions", session_id)
 
@@ -250,10 +254,7 @@ class StripeAccount:
         return await self._retrieve("credit_notes", note_id)
 
     async def refunds_of_charge(self, charge_id: str) -> list[JsonObject]:
-        client = await self._gateway.client()
-        params: Any = {"charge": charge_id, "limit": 100}
-        page = await self._attempt(lambda: client.v1.refunds.list_async(params, self._options()))
-        return [_plain(refund) async for refund in page.auto_paging_iter()]
+        return await self._all("refunds", charge=charge_id)
 
     async def invoice_payment(self, payment_id: str) -> JsonObject:
         """That a payment went into an invoice, by the id of that."""
@@ -261,17 +262,12 @@ class StripeAccount:
 
     async def invoice_payments(self, payment_intent_id: str) -> list[JsonObject]:
         """What a payment intent put into invoices; nothing for most that a checkout made."""
-        client = await self._gateway.client()
-        params: Any = {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 100}
-        page = await self._attempt(lambda: client.v1.invoice_payments.list_async(params, self._options()))
-        return [_plain(payment) async for payment in page.auto_paging_iter()]
+        payment = {"type": "payment_intent", "payment_intent": payment_intent_id}
+        return await self._all("invoice_payments", payment=payment)
 
-    async def session_of_payment(self, payment_intent_id: str) -> str | None:
+    async def session_of_payment(self, payment_intent_id: str) -> JsonObject | None:
         """The checkout session whose payment intent this is, if there is one."""
-        client = await self._gateway.client()
-        params: Any = {"payment_intent": payment_intent_id, "limit": 1}
-        page = await self._attempt(lambda: client.v1.checkout.sessions.list_async(params, self._options()))
-        return str(page.data[0].id) if page.data else None
+        return next(iter((await self.page("checkout.sessions", payment_intent=payment_intent_id))[0]), None)
 
     async def events(self, types: Sequence[str], since: datetime) -> AsyncIterator[JsonObject]:
         """Events of these types since a time on Stripe's clock, page by page; Stripe takes some types at a time."""
@@ -307,6 +303,12 @@ class StripeAccount:
     async def _retrieve(self, kind: str, id: str, *expand: str) -> JsonObject:
         service, params = await self._service(kind), {"expand": list(expand)} if expand else None
         return _plain(await self._attempt(lambda: service.retrieve_async(id, params, self._options())))
+
+    async def _all(self, kind: str, *owner: str, **wanted: Any) -> list[JsonObject]:
+        """Every object of a kind, or of its owner, page by page."""
+        service, params = await self._service(kind), {**wanted, "limit": 100}
+        page = await self._attempt(lambda: service.list_async(*owner, params, self._options()))
+        return [_plain(each) async for each in page.auto_paging_iter()]
 
     async def _find(self, kind: str, id: str, *expand: str) -> JsonObject | None:
         """An object; None when there is none with this id."""

@@ -49,8 +49,10 @@ _DISPUTE = {
 """In any other status it is open: the money is in dispute. An inquiry (`warning_…`) has moved none."""
 
 
-_BETWEEN_PAYMENTS = ("subscription_update", "subscription_threshold")
-"""Why an invoice of a subscription was written that renews nothing: an upgrade, or usage over a limit."""
+_THRESHOLD = "subscription_threshold"
+"""Usage went over a limit, in the middle of a period."""
+_MAY_FALL_BETWEEN_PERIODS = ("automatic_pending_invoice_item_invoice", "manual", "subscription_update")
+"""Why an invoice of a subscription was written that need not begin a period of it: its lines tell."""
 
 
 def at(unix: int) -> datetime:
@@ -84,7 +86,7 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
         subscription_id=subscription_of_invoice(invoice),
         promotion_code_ids=tuple(dict.fromkeys(_promotion_codes_of_invoice(invoice))),
         payments=tuple(Payment(p, amount) for (p, _), amount in _paid_parts(_list(invoice, "payments")).items()),
-        is_counted=invoice.get("billing_reason") not in _BETWEEN_PAYMENTS,
+        is_counted=_is_counted(invoice),
         referral=_referral(
             _part(_part(_part(invoice, "parent"), "subscription_details"), "metadata"),
             _part(invoice, "metadata"),
@@ -96,6 +98,33 @@ def invoice_sale(invoice: JsonObject, event_id: str) -> Sale | None:
 def subscription_of_invoice(invoice: JsonObject) -> str | None:
     details = _part(_part(invoice, "parent"), "subscription_details")
     return id_of(details.get("subscription"))
+
+
+def lacks_lines(invoice: JsonObject) -> bool:
+    """True when whether the invoice counts hangs on lines that it does not show: prorations come first in it."""
+    hangs_on_lines = invoice.get("billing_reason") in _MAY_FALL_BETWEEN_PERIODS and subscription_of_invoice(invoice)
+    return bool(hangs_on_lines and _part(invoice, "lines").get("has_more") and not _is_counted(invoice))
+
+
+def with_lines(invoice: JsonObject, lines: list[JsonObject]) -> JsonObject:
+    """The invoice with all of its lines."""
+    return {**invoice, "lines": {**_part(invoice, "lines"), "data": lines, "has_more": False}}
+
+
+def _is_counted(invoice: JsonObject) -> bool:
+    """Whether it is one of its subscription's payments: it bills a period anew, not a change or an extra within one.
+
+    A trial that is ended early, a free plan that becomes a paid one and another rhythm begin a period by an update.
+    """
+    reason = invoice.get("billing_reason")
+    if subscription_of_invoice(invoice) is None or reason not in (_THRESHOLD, *_MAY_FALL_BETWEEN_PERIODS):
+        return True
+    return reason != _THRESHOLD and any(_bills_a_period(line) for line in _list(invoice, "lines"))
+
+
+def _bills_a_period(line: JsonObject) -> bool:
+    item = _part(_part(line, "parent"), "subscription_item_details")
+    return bool(item) and not item.get("proration") and int(line["amount"]) > 0
 
 
 def session_sale(session: JsonObject, event_id: str, occurred_at: datetime) -> Sale | None:
@@ -306,6 +335,12 @@ def lacks_payments(invoice: JsonObject) -> bool:
     A subscription's invoice is never a checkout's second telling: such a checkout names its subscription.
     """
     return invoice.get("payments") is None and subscription_of_invoice(invoice) is None
+
+
+def payment_intents(invoice: JsonObject) -> list[str]:
+    """What paid the invoice, as far as checkouts may know of it."""
+    found = (id_of(_part(row, "payment").get("payment_intent")) for row in _list(invoice, "payments"))
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def paid_invoices(invoice_payments: Iterable[JsonObject], event_id: str) -> list[SaleReference]:

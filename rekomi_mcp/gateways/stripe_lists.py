@@ -10,7 +10,7 @@ from typing import Any, Final
 from rekomi_mcp.domain.errors import StripeRefused
 from rekomi_mcp.domain.sales import SaleReference, SaleSource
 from rekomi_mcp.gateways.stripe import StripeAccount
-from rekomi_mcp.gateways.stripe_facts import paid_invoices
+from rekomi_mcp.gateways.stripe_facts import id_of, lacks_lines, paid_invoices, payment_intents, with_lines
 
 JsonObject = dict[str, Any]
 
@@ -64,9 +64,23 @@ async def sales_of_payment(stripe: StripeAccount, payment_id: str, event_id: str
     """Which invoices a payment paid, or else which checkout: a refund does not say."""
     if invoices := paid_invoices(await stripe.invoice_payments(payment_id), event_id):
         return invoices
-    if (session_id := await stripe.session_of_payment(payment_id)) is not None:
-        return [SaleReference(payment_id, SaleSource.CheckoutSession, session_id, event_id)]
+    if (session := await stripe.session_of_payment(payment_id)) is not None:
+        return [SaleReference(payment_id, SaleSource.CheckoutSession, session["id"], event_id)]
     return []
+
+
+async def checkout_of_invoice(stripe: StripeAccount, invoice: JsonObject) -> JsonObject | None:
+    """The checkout that an invoice was written for; the invoice itself does not say. Its payments must be there."""
+    for payment_id in payment_intents(invoice):
+        session = await stripe.session_of_payment(payment_id)
+        if session is not None and id_of(session.get("invoice")) == invoice["id"]:
+            return session
+    return None
+
+
+async def with_all_lines(stripe: StripeAccount, invoice: JsonObject) -> JsonObject:
+    """The invoice; with the lines that it does not show, where it hangs on them whether it counts."""
+    return with_lines(invoice, await stripe.invoice_lines(invoice["id"])) if lacks_lines(invoice) else invoice
 
 
 async def is_paid(stripe: StripeAccount, source: SaleSource, source_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from rekomi_mcp.domain.sales import Fact, Reversal, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
-from rekomi_mcp.gateways.stripe_lists import sales_of_payment
+from rekomi_mcp.gateways.stripe_lists import checkout_of_invoice, sales_of_payment, with_all_lines
 
 JsonObject = dict[str, Any]
 
@@ -71,8 +71,12 @@ async def _invoice_paid(event: Event, stripe: StripeAccount) -> list[Fact]:
     lacks_something = shapes.has_unexpanded_discounts(invoice, "lines") or shapes.lacks_payments(invoice)
     if not event.speaks_our_version or lacks_something:
         invoice = await stripe.invoice(invoice["id"])
-    sale = shapes.invoice_sale(invoice, event.id)
-    return [sale] if sale is not None else []
+    sale = shapes.invoice_sale(await with_all_lines(stripe, invoice), event.id)
+    if sale is None or sale.subscription_id is not None:
+        return [sale] if sale is not None else []
+    # What the checkout told may have come before the invoice was paid, and then said nothing of a sale.
+    session = await checkout_of_invoice(stripe, invoice)
+    return [sale if session is None else shapes.at_checkout(sale, session)]
 
 
 async def _invoice_payment_paid(event: Event, stripe: StripeAccount) -> list[Fact]:

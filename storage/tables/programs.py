@@ -155,7 +155,7 @@ class CampaignCouponRow(Row, table=True):
     program_id: str = Field(foreign_key="program.id")
     name: str
     discount_type: str
-    discount_value: int
+    discount_value: int = Field(sa_type=BigInteger)
     """Basis points for PercentOff, minor units of discount_currency for AmountOff."""
     discount_currency: str | None = None
     duration: str

@@ -35,6 +35,9 @@ KINDS = {
 }
 PATHS = {kind: path for path, kind in KINDS.items()}
 _PATH = re.compile(r"^/v1/(checkout/sessions|\w+)(?:/([^/]+))?$")
+_LINES = re.compile(r"^/v1/invoices/([^/]+)/lines$")
+_LINES_SHOWN = 10
+"""Of an invoice; the others are asked for by themselves."""
 _PAGING = ("limit", "starting_after", "ending_before", "expand", "delivery_success")
 _LIMITS: dict[str, Callable[[int, int], bool]] = {
     "gte": operator.ge,
@@ -70,6 +73,8 @@ class CaseApi:
 
     def answer(self, method: str, path: str, query: str) -> tuple[int, JsonObject]:
         """A status and a body."""
+        if method == "GET" and (of_invoice := _LINES.match(path)) and of_invoice[1] in self._now.get("invoice", {}):
+            return 200, self._lines(of_invoice[1], path, decoded(query))
         found = _PATH.match(path)
         if method != "GET" or found is None or found[1] not in KINDS:
             return 404, _error(f"Unrecognized request URL ({method}: {path}).")
@@ -78,7 +83,7 @@ class CaseApi:
         if found[2] is None:
             body = self._page(kind, path, asked)
         elif found[2] in self._now.get(kind, {}):
-            body = copy.deepcopy(self._now[kind][found[2]])
+            body = _as_shown(copy.deepcopy(self._now[kind][found[2]]))
         else:
             return 404, _error(f"No such {kind}: '{found[2]}'", code="resource_missing", param="id")
         for each in wanted:
@@ -141,7 +146,19 @@ class CaseApi:
         else:
             older = rows[ids.index(after) + 1 :] if after is not None else rows
             rows, more = older[:limit], len(older) > limit
-        return {"object": "list", "data": copy.deepcopy(rows), "has_more": more, "url": path}
+        shown = [_as_shown(copy.deepcopy(each)) for each in rows]
+        return {"object": "list", "data": shown, "has_more": more, "url": path}
+
+    def _lines(self, invoice_id: str, path: str, asked: JsonObject) -> JsonObject:
+        """All the lines of an invoice, which do not change, from where they are asked for on."""
+        rows = self._final["invoice"][invoice_id]["lines"]["data"]
+        ids, limit = [each["id"] for each in rows], int(asked.get("limit", _LINES_SHOWN))
+        begin = ids.index(asked["starting_after"]) + 1 if "starting_after" in asked else 0
+        shown = copy.deepcopy(rows[begin : begin + limit])
+        body = {"object": "list", "data": shown, "has_more": begin + limit < len(rows), "url": path}
+        for each in _texts(asked.get("expand")):
+            self._expand(body, each)
+        return body
 
     def _expand(self, owner: Any, path: str) -> None:
         """Put objects where their ids stand, along `a.b.c`."""
@@ -197,6 +214,13 @@ def _fits(kind: str, row: JsonObject, name: str, wanted: Any) -> bool:
             return all(_LIMITS[bound](row["created"], int(limit)) for bound, limit in limits.items())
         case _:
             return str(row.get(name)).lower() == str(wanted).lower()
+
+
+def _as_shown(body: JsonObject) -> JsonObject:
+    lines = cast(list[JsonObject], body["lines"]["data"] if body.get("object") == "invoice" else [])
+    if len(lines) > _LINES_SHOWN:
+        body["lines"] = {**body["lines"], "data": lines[:_LINES_SHOWN], "has_more": True}
+    return body
 
 
 def _texts(value: Any) -> list[str]:

@@ -31,8 +31,8 @@ class Sale:
     """In Stripe's order: those of the session, of the invoice, of its lines."""
     payments: dict[str, Fraction]
     """Payment intents that paid it, and the part of what goes back of each that this sale bears."""
-    is_upgrade: bool = False
-    """The invoice is for a change within a period: no payment that renewals are counted by."""
+    is_between: bool = False
+    """The invoice is for a change or an extra within a period: no payment that renewals are counted by."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def conversions(case: Case) -> list[Conversion]:
         index = 0
         if sale.subscription is not None:
             index = paid_invoices[sale.subscription]
-            paid_invoices[sale.subscription] += not sale.is_upgrade
+            paid_invoices[sale.subscription] += not sale.is_between
         if claims and _earns(case, index):
             found.append(_conversion(case, sale, claims[0]))
     return found
@@ -143,8 +143,14 @@ def _of_invoice(case: Case, invoice: JsonObject) -> Sale:
             *_codes_of(case, [*invoice["discounts"], *of_lines]),
         ],
         payments={intent: _share(case, intent, invoice) for intent in _intents_of(case, invoice)},
-        is_upgrade=invoice["billing_reason"] == "subscription_update",
+        is_between=invoice["billing_reason"] in ("subscription_update", "manual") and not _begins_a_period(invoice),
     )
+
+
+def _begins_a_period(invoice: JsonObject) -> bool:
+    """Whether one of its lines bills an item of the subscription in full."""
+    parents = [line["parent"]["subscription_item_details"] for line in invoice["lines"]["data"] if line["amount"] > 0]
+    return any(parent is not None and not parent["proration"] for parent in parents)
 
 
 def _intents_of(case: Case, invoice: JsonObject) -> set[str]:

@@ -130,6 +130,14 @@ async def test_a_code_on_a_coupon_of_ours_joins_that_coupon(shop: Shop, merchant
     assert coupon["adopted"] is False
 
 
+async def test_a_coupon_may_take_off_more_than_a_32_bit_number_holds(
+    shop: Shop, merchant: Merchant, sarah: str
+) -> None:
+    await merchant.coupon("WHALE", amount_off=99_999_999_999, currency="usd")
+    adopted = await adopt(shop, sarah, await merchant.code("WHALE", "WHALE"))
+    assert "999,999,999.99" in adopted["discount"]
+
+
 async def test_adopting_twice_answers_the_code_that_is_there(shop: Shop, merchant: Merchant, sarah: str) -> None:
     promotion_code = await merchant.code()
     first = await adopt(shop, sarah, promotion_code)

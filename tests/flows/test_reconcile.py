@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -215,13 +216,7 @@ async def test_a_sale_of_ours_that_stripe_does_not_have_is_found(shop: Shop) -> 
     assert (await shop.do("repair_missed_sales"))["repaired"] is False
 
 
-async def test_too_much_for_one_call_is_read_piece_by_piece(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    await shop.sign()
-    go_away(shop)
-    for number in range(6):
-        shop.customers.checkout(amount=10_000, code="SARAH20", email=f"k{number}@example.com")
-        shop.customers.advance(days=1)
-    await come_back(shop)
+def read_little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = stripe_walk.made_between
 
     async def by_twos(*asked: Any) -> tuple[list[JsonObject], bool]:
@@ -230,6 +225,16 @@ async def test_too_much_for_one_call_is_read_piece_by_piece(shop: Shop, monkeypa
 
     monkeypatch.setattr(stripe_walk, "made_between", by_twos)
     monkeypatch.setattr(stripe_walk, "MOST_OBJECTS", 8)
+
+
+async def test_too_much_for_one_call_is_read_piece_by_piece(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.sign()
+    go_away(shop)
+    for number in range(6):
+        shop.customers.checkout(amount=10_000, code="SARAH20", email=f"k{number}@example.com")
+        shop.customers.advance(days=1)
+    await come_back(shop)
+    read_little_at_once(monkeypatch)
     seen, cursor, pages = list[str](), None, 0
     while pages == 0 or cursor is not None:
         page = await find(shop, **({"cursor": cursor} if cursor else {}), take=2)
@@ -251,6 +256,43 @@ async def test_too_much_for_one_call_is_read_piece_by_piece(shop: Shop, monkeypa
         if not plan["notes"]:
             break
     assert len(await shop.conversions()) == 6
+
+
+async def repair_piece_by_piece(shop: Shop, since: datetime) -> list[JsonObject]:
+    """From the newest piece to the oldest; the plan of each."""
+    plans = list[JsonObject]()
+    window = {"since": since.isoformat()}
+    while not plans or datetime.fromisoformat(plans[-1]["checkedSince"]) > since:
+        plans.append(await shop.do("repair_missed_sales", **window))
+        if plans[-1]["confirm"]:
+            await shop.do("repair_missed_sales", **window, confirm=plans[-1]["confirm"])
+        window["until"] = plans[-1]["checkedSince"]
+    return plans
+
+
+async def test_renewals_in_newer_pieces_are_found_by_beginning_again_as_the_notes_say(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.sign()
+    since = shop.app.clock().replace(microsecond=0)
+    go_away(shop)
+    sold = shop.customers.checkout(amount=10_000, code="SARAH20", email="kim@example.com", interval="month")
+    for _ in range(2):
+        shop.customers.renew(sold["subscription"])
+    for number in range(5):
+        shop.customers.checkout(amount=10_000, email=f"k{number}@example.com")
+        shop.customers.advance(days=1)
+    await come_back(shop)
+    read_little_at_once(monkeypatch)
+    newest, *_, oldest = await repair_piece_by_piece(shop, since)
+    assert (newest["summary"], newest["confirm"]) == ("There is nothing to repair in what was read.", None)
+    assert "begin again from the newest, until nothing is found" in newest["notes"][0]
+    assert oldest["confirm"] is not None
+    assert "repair the time after it again" in " ".join(oldest["notes"])
+    assert len(await shop.conversions()) < 3, "a renewal is nobody's before its first sale is recorded"
+    await repair_piece_by_piece(shop, since)
+    assert len(await shop.conversions()) == 3
+    assert {plan["confirm"] for plan in await repair_piece_by_piece(shop, since)} == {None}
 
 
 async def test_a_refund_after_the_span_is_taken_into_account(shop: Shop) -> None:

@@ -109,3 +109,59 @@ def test_a_dispute_holds_takes_or_leaves_by_its_status(status: str, what_it_is: 
 def test_a_refund_counts_once_its_money_has_moved(status: str | None, what_it_is: str) -> None:
     refund: dict[str, Any] = {"id": "re_1", "created": 1, "currency": "usd", "amount": 100, "status": status}
     assert stripe_facts.refund(refund, "evt_1", NOW).status == what_it_is
+
+
+def a_line(amount: int, *, proration: bool = False, is_item: bool = True) -> dict[str, Any]:
+    details = {"proration": proration, "subscription": "sub_1"}
+    kind = "subscription_item_details" if is_item else "invoice_item_details"
+    return {"amount": amount, "parent": {"type": kind, kind: details}}
+
+
+WHOLE, CREDIT, CHARGE = a_line(500_00), a_line(-25_00, proration=True), a_line(50_00, proration=True)
+EXTRA, TRIAL = a_line(10_00, is_item=False), a_line(0)
+
+
+def an_invoice(reason: str | None, *lines: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
+    return {
+        "id": "in_1",
+        "status": "paid",
+        "created": 1,
+        "currency": "usd",
+        "total": 100_00,
+        "billing_reason": reason,
+        "lines": {"data": list(lines), "has_more": has_more},
+        "parent": {"subscription_details": {"subscription": "sub_1"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines", "counts"),
+    [
+        ("subscription_update", [CREDIT, CHARGE], False),
+        ("subscription_update", [CREDIT, WHOLE], True),
+        ("subscription_update", [CREDIT, CHARGE, TRIAL], False),
+        ("manual", [EXTRA], False),
+        ("manual", [EXTRA, CHARGE], False),
+        ("automatic_pending_invoice_item_invoice", [CREDIT, CHARGE, EXTRA], False),
+        ("subscription_threshold", [WHOLE], False),
+        ("subscription_create", [CHARGE], True),
+        ("subscription_cycle", [CREDIT, WHOLE], True),
+        (None, [], True),
+    ],
+)
+def test_an_invoice_is_a_payment_of_its_subscription_when_it_bills_a_period_anew(
+    reason: str | None, lines: list[dict[str, Any]], counts: bool
+) -> None:
+    sale = stripe_facts.invoice_sale(an_invoice(reason, *lines), "evt_1")
+    assert sale is not None
+    assert sale.is_counted is counts
+
+
+def test_lines_that_an_invoice_does_not_show_are_asked_for_only_where_it_hangs_on_them() -> None:
+    update = an_invoice("subscription_update", CREDIT, CHARGE, has_more=True)
+    assert stripe_facts.lacks_lines(update)
+    assert not stripe_facts.lacks_lines(stripe_facts.with_lines(update, [CREDIT, CHARGE]))
+    assert not stripe_facts.lacks_lines(an_invoice("subscription_update", WHOLE, has_more=True))
+    assert not stripe_facts.lacks_lines(an_invoice("subscription_threshold", WHOLE, has_more=True))
+    assert not stripe_facts.lacks_lines(an_invoice("subscription_cycle", CREDIT, has_more=True))
+    assert not stripe_facts.lacks_lines({**update, "parent": None})

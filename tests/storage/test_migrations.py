@@ -299,3 +299,24 @@ def test_a_payment_of_several_sales_is_an_invoices_again_before_the_last_schema(
         command.downgrade(config(connection), "0003")
         assert rows(connection) == before
     assert schema(empty_store) == built
+
+
+def test_coupons_may_take_off_more_and_know_which_of_them_ended_in_stripe(empty_store: Store) -> None:
+    of_brand = {"organization_id": "brand", "program_id": "program"}
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0005")
+        if not empty_store.is_sqlite:  # as it was made before
+            connection.execute(text("ALTER TABLE campaign_coupon ALTER discount_value TYPE INTEGER"))
+        put(connection, "organization", id="brand")
+        put(connection, "program", id="program", organization_id="brand")
+        for coupon in ("archived", "deleted"):
+            put(connection, "campaign_coupon", **of_brand, id=coupon, name=coupon, adopted=True)
+        told = {"action": "campaign_coupon.deleted_in_stripe", "entity_id": "deleted"}
+        put(connection, "audit_line", organization_id="brand", **told)
+    assert migrate(empty_store) is True
+    with empty_store.engine.begin() as connection:
+        ended = connection.execute(text("SELECT id, ended_in_stripe FROM campaign_coupon ORDER BY id")).all()
+        assert [(id_, bool(is_ended)) for id_, is_ended in ended] == [("archived", False), ("deleted", True)]
+        connection.execute(text("UPDATE campaign_coupon SET discount_value = 999999999999 WHERE id = 'deleted'"))
+        large = connection.execute(text("SELECT max(discount_value) FROM campaign_coupon")).scalar_one()
+        assert large == 999999999999

@@ -72,7 +72,10 @@ def _answer(context: Context, request: FindInput, found: Walk) -> MissedSales:
     has_more = more_here or more_before
     notes = list(found.notes)
     if more_before:
-        notes.append("There is more in Stripe than one call reads: nextCursor goes further back.")
+        notes.append(
+            "There is more in Stripe than one call reads: nextCursor goes further back. A renewal shows once its first sale "
+            "is recorded, so look again after a repair."
+        )
     return MissedSales(
         items=present(context, shown),
         next_cursor=encode_cursor(_LIST, until, f"{int(question.since.timestamp())}.{seen}") if has_more else None,

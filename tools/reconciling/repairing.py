@@ -63,7 +63,8 @@ def _ask(context: Context, request: RepairInput) -> WindowQuestion:
 def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
     question, comparison = _ask(context, request), compare(context, found)
     if not comparison.mended:
-        answer = _present(context, question, found, comparison, "There is nothing to repair.")
+        where = " in what was read" if found.since > question.since else ""
+        answer = _present(context, question, found, comparison, f"There is nothing to repair{where}.")
         if _ends_loss(context, question, found):
             context.changed("tracking", None, after=_note(question, found, answer), action="tracking.compared")
         return answer
@@ -111,7 +112,13 @@ def _present(
     notes, mended = list(found.notes), comparison.mended
     if found.since > question.since:
         notes.append(
-            "There is more in Stripe than one call reads. Afterwards repair what is older, with until = checkedSince."
+            "There is more in Stripe than one call reads. Afterwards repair what is older, with until = checkedSince, and "
+            "then begin again from the newest, until nothing is found: a renewal shows once its first sale is recorded."
+        )
+    elif mended and not question.is_open:
+        notes.append(
+            "Sales after this span may show only once this is repaired: repair the time after it again, until nothing is "
+            "found."
         )
     left = len(comparison.differences) - len(mended)
     if left:

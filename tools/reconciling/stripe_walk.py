@@ -11,7 +11,7 @@ import anyio
 
 from rekomi_mcp.domain.sales import Fact, Reversal, ReversalStatus, Sale, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
-from rekomi_mcp.gateways.stripe_lists import Listed, is_paid, made_between, sales_of_payment
+from rekomi_mcp.gateways.stripe_lists import Listed, is_paid, made_between, sales_of_payment, with_all_lines
 from rekomi_mcp.tools.reconciling.window import MOST_OF_OURS, WindowQuestion
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ async def _translate(
     # The invoice of a checkout is made when it is completed, so it may lie outside of what was read.
     behind = {i: s for s in sessions if s.get("subscription") is None and (i := shapes.id_of(s.get("invoice")))}
     invoices |= await _at_once(lambda i: stripe.invoice(i), [i for i in behind if i not in invoices], found)
+    lacking = [i for i, invoice in invoices.items() if shapes.lacks_lines(invoice)]
+    invoices |= await _at_once(lambda i: with_all_lines(stripe, invoices[i]), lacking, found)
     for invoice_id, invoice in invoices.items():
         sale = shapes.invoice_sale(invoice, _event(invoice_id))
         if sale is not None:

@@ -374,7 +374,7 @@ def _make_campaign_coupon() -> None:
         sa.Column("program_id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("discount_type", sa.String(), nullable=False),
-        sa.Column("discount_value", sa.Integer(), nullable=False),
+        sa.Column("discount_value", sa.BigInteger(), nullable=False),
         sa.Column("discount_currency", sa.String(), nullable=True),
         sa.Column("duration", sa.String(), nullable=False),
         sa.Column("duration_in_months", sa.Integer(), nullable=True),

@@ -104,13 +104,41 @@ def payment_fails(world: World, session: JsonObject) -> JsonObject:
 
 def buy_with_invoice(world: World, purchase: Purchase, customer: JsonObject) -> tuple[JsonObject, JsonObject]:
     """A one-off purchase that Checkout writes an invoice for. Answers the session and the invoice."""
-    once = price(world, purchase.amount, purchase.currency, monthly=False)
-    discounts = [redeem(world, purchase.code, customer=customer["id"])] if purchase.code else []
-    bill = Bill(customer, [Line(once, purchase.amount)], "manual", discounts, purchase.tax)
-    invoice = invoices.issue(world, bill)
+    invoice, discounts = _invoice_of(world, purchase, customer)
     invoices.mark_paid(world, invoice)
     for discount in discounts:
         discount["invoice"] = invoice["id"]
+    session = _session_with(world, purchase, customer, invoice)
+    [charge] = payments.charges_of(world, invoice)
+    session["payment_intent"] = charge["payment_intent"]
+    world.tell("checkout.session.completed", session)
+    world.tell("invoice.paid", invoice)
+    return session, invoice
+
+
+def buy_with_late_invoice(world: World, purchase: Purchase, customer: JsonObject) -> tuple[JsonObject, JsonObject]:
+    """The same, but the invoice gets the payment a second after the checkout is told of."""
+    invoice, _ = _invoice_of(world, purchase, customer)
+    world.tell("invoice.finalized", invoice)
+    due, email = invoice["amount_due"], customer["email"]
+    intent = payments.pay(world, due, invoice["currency"], customer=customer["id"], email=email)
+    session = _session_with(world, purchase, customer, invoice)
+    session["payment_intent"] = intent["id"]
+    world.tell("checkout.session.completed", session)
+    world.now += 1
+    return session, _pay_as_before(world, session, invoice)
+
+
+def _invoice_of(world: World, purchase: Purchase, customer: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
+    """What Checkout writes for a purchase, still open, and its discounts."""
+    once = price(world, purchase.amount, purchase.currency, monthly=False)
+    discounts = [redeem(world, purchase.code, customer=customer["id"])] if purchase.code else []
+    bill = Bill(customer, [Line(once, purchase.amount)], "manual", discounts, purchase.tax)
+    return invoices.issue(world, bill), discounts
+
+
+def _session_with(world: World, purchase: Purchase, customer: JsonObject, invoice: JsonObject) -> JsonObject:
+    """The session of a purchase that has an invoice."""
     session = _session(
         world,
         customer,
@@ -124,11 +152,7 @@ def buy_with_invoice(world: World, purchase: Purchase, customer: JsonObject) -> 
         **_as_invoiced(invoice),
     )
     session["invoice_creation"] = _invoice_creation(enabled=True)
-    [charge] = payments.charges_of(world, invoice)
-    session["payment_intent"] = charge["payment_intent"]
-    world.tell("checkout.session.completed", session)
-    world.tell("invoice.paid", invoice)
-    return session, invoice
+    return session
 
 
 def write_invoice(world: World, session: JsonObject, purchase: Purchase, customer: JsonObject) -> JsonObject:

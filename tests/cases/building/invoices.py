@@ -17,12 +17,16 @@ def _nothing() -> list[JsonObject]:
 
 @dataclass(frozen=True)
 class Line:
-    """What one line of an invoice charges. A proration comes net of any discount, as flexible billing has it."""
+    """What one line of an invoice charges. A proration comes net of any discount, as flexible billing has it.
+
+    An extra is an invoice item: on an invoice of a subscription it is no item of that.
+    """
 
     price: JsonObject
     amount: int
     discounts: list[JsonObject] = field(default_factory=_nothing)
     proration: bool = False
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,8 @@ def _line(world: World, bill: Bill, line: Line, invoice_id: str) -> JsonObject:
         discountable=not line.proration,
         discounts=[each["id"] for each in line.discounts],
         invoice=invoice_id,
-        parent=_line_parent(world, bill.subscription, line.proration),
-        period={"start": world.now, "end": world.now + MONTH if bill.subscription else world.now},
+        parent=_line_parent(world, bill.subscription, line),
+        period={"start": world.now, "end": world.now + MONTH if bill.subscription and not line.extra else world.now},
         pretax_credit_amounts=[{**part, "type": "discount"} for part in parts],
         pricing={
             "price_details": {"price": line.price["id"], "product": line.price["product"]},
@@ -205,10 +209,11 @@ def _parent(subscription: JsonObject | None) -> JsonObject | None:
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 
-def _line_parent(world: World, subscription: JsonObject | None, proration: bool) -> JsonObject:
-    rest = {"proration": proration, "proration_details": {"credited_items": None}}
-    if subscription is None:
-        details = {"invoice_item": world.new_id("ii_1"), "subscription": None, **rest}
+def _line_parent(world: World, subscription: JsonObject | None, line: Line) -> JsonObject:
+    rest = {"proration": line.proration, "proration_details": {"credited_items": None}}
+    if subscription is None or line.extra:
+        of = subscription["id"] if subscription else None
+        details = {"invoice_item": world.new_id("ii_1"), "subscription": of, **rest}
         return {"invoice_item_details": details, "subscription_item_details": None, "type": "invoice_item_details"}
     item = subscription["items"]["data"][0]["id"]
     details = {"invoice_item": None, "subscription": subscription["id"], "subscription_item": item, **rest}

@@ -129,6 +129,50 @@ def change_price(world: World, subscribed: Subscribed, amount: int, *, credit: i
     return invoice
 
 
+def begin_anew(
+    world: World, subscribed: Subscribed, amount: int, *, changes: Sequence[tuple[int, int]] = ()
+) -> JsonObject:
+    """A period begins now instead of on its day, at this price, and is invoiced at once.
+
+    Args:
+        changes: what was changed within the last period and is settled along with it: the credit and the charge of each.
+    """
+    old, made = subscribed.price, subscribed.subscription
+    subscribed.price = price(world, amount, old["currency"], monthly=True)
+    settled = [Line(old, part, proration=True) for credit, charge in changes for part in (-credit, charge) if part]
+    bill = Bill(
+        customer=subscribed.customer,
+        lines=[*settled, Line(subscribed.price, amount)],
+        reason="subscription_update",
+        discounts=_in_force(world, made["discounts"]),
+        tax=subscribed.tax,
+        subscription=made,
+    )
+    invoice = invoices.issue(world, bill)
+    _billed(world, subscribed, invoice)
+    invoices.mark_paid(world, invoice)
+    item = _repriced(made["items"]["data"][0], subscribed.price)
+    item.update(current_period_start=world.now, current_period_end=world.now + MONTH)
+    items = {**made["items"], "data": [item]}
+    anew: JsonObject = {"items": items, "billing_cycle_anchor": world.now, "status": "active"}
+    if made["status"] == "trialing":
+        anew["trial_end"] = world.now
+    world.change("customer.subscription.updated", made, **anew)
+    world.tell("invoice.paid", invoice)
+    return invoice
+
+
+def bill_extra(world: World, subscribed: Subscribed, amount: int) -> JsonObject:
+    """Something besides the plan, on an invoice of the subscription that the shop writes itself."""
+    once = price(world, amount, subscribed.price["currency"], monthly=False)
+    lines = [Line(once, amount, extra=True)]
+    bill = Bill(subscribed.customer, lines, "manual", tax=subscribed.tax, subscription=subscribed.subscription)
+    invoice = invoices.issue(world, bill)
+    invoices.mark_paid(world, invoice)
+    world.tell("invoice.paid", invoice)
+    return invoice
+
+
 def add_code(world: World, subscribed: Subscribed, code: Code) -> JsonObject:
     """A code redeemed on a subscription that is running already."""
     made = subscribed.subscription

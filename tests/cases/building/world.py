@@ -15,6 +15,7 @@ START = 1793620800
 DAY = 86400
 MONTH = 30 * DAY
 _LETTERS = string.digits + string.ascii_letters
+_LINES_SHOWN = 10
 
 
 class World:
@@ -62,7 +63,7 @@ class World:
 
     def tell(self, type: str, about: JsonObject, previous: JsonObject | None = None) -> JsonObject:
         """An event about an object as it is now, delivered right away."""
-        data: JsonObject = {"object": copy.deepcopy(about)}
+        data: JsonObject = {"object": _as_shown(copy.deepcopy(about))}
         if previous is not None:
             data["previous_attributes"] = previous
         event = blank(
@@ -101,3 +102,10 @@ class World:
         """Every object as it is at the end, by kind."""
         kinds = {kind: list(objects.values()) for kind, objects in sorted(self.objects.items()) if objects}
         return {**kinds, "event": self.events}
+
+
+def _as_shown(about: JsonObject) -> JsonObject:
+    """An invoice shows its first lines; all of them are asked for by themselves."""
+    if about["object"] == "invoice" and len(lines := about["lines"]["data"]) > _LINES_SHOWN:
+        about["lines"] |= {"data": lines[:_LINES_SHOWN], "has_more": True}
+    return about

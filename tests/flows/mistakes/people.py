@@ -180,5 +180,7 @@ PEOPLE = [
         "exactly one",
     ),
     mistake("unknown code", "explain_attribution", just(code="NOBODYS"), "code", "list_adoptable_codes", "not_found"),
-    mistake("unknown sale", "explain_attribution", just(sourceId="in_unknown"), "sourceId", "sync", "not_found"),
+    mistake(
+        "unknown sale", "explain_attribution", just(sourceId="in_unknown"), "sourceId", "find_missed_sales", "not_found"
+    ),
 ]

@@ -11,8 +11,10 @@ from tests.cases.building.stories import (
     deliveries,
     discounts,
     doubles,
+    late_invoices,
     money,
     people,
+    periods,
     renewals,
     reversals,
     rules,
@@ -39,6 +41,8 @@ _SUBJECTS = (
     upgrades,
     shared,
     adoption,
+    periods,
+    late_invoices,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
