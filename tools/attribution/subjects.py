@@ -104,7 +104,8 @@ def _signup(signup: SignupView, sale: SaleView | None = None) -> str:
     text = f"{signup.affiliate_name} on {signup.created_at:%Y-%m-%d}"
     if sale is None or signup.created_at <= sale.occurred_at:
         return text
-    # One that was recorded later may have been a claim all the same: clocks differ, and it may be an earlier free order.
+    # One that was recorded later may have been a claim all the same: Stripe's times are whole seconds, and an earlier
+    # order that cost nothing may have been the signup.
     is_claim = signup.lead_id in {claim["reference"] for claim in sale.decision["candidates"]}
     return text if is_claim else f"{text} (after the newest sale)"
 
