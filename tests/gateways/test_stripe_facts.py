@@ -38,7 +38,34 @@ def test_a_sellers_own_metadata_may_have_any_names() -> None:
     }
     sale = stripe_facts.invoice_sale(invoice, "evt_1")
     assert sale is not None
-    assert sale.referral == Referral(slug="sarah-lee")
+    assert sale.referral == Referral(slug="sarah-lee", rank=1)
+
+
+@pytest.mark.parametrize(
+    ("session", "slug"),
+    [
+        ({"client_reference_id": "order-1001"}, "sarah-lee"),
+        ({"client_reference_id": "tom-ray"}, "sarah-lee"),
+        ({"metadata": {"rekomi_ref": "tom-ray"}}, "tom-ray"),
+        ({}, "sarah-lee"),
+    ],
+)
+def test_what_a_shop_may_mean_otherwise_hides_no_link_that_the_invoice_names(
+    session: dict[str, Any], slug: str
+) -> None:
+    invoice = {"id": "in_1", "status": "paid", "created": 1, "currency": "usd", "total": 100}
+    sale = stripe_facts.invoice_sale({**invoice, "metadata": {"rekomi_ref": "sarah-lee"}}, "evt_1")
+    assert sale is not None
+    told = stripe_facts.at_checkout(sale, {"id": "cs_1", **session})
+    assert told.referral is not None
+    assert told.referral.slug == slug
+
+
+def test_two_references_say_the_same_together_whichever_came_first() -> None:
+    sure, other, perhaps = Referral(slug="b", rank=1), Referral(slug="a", click_id="c", rank=1), Referral("z", rank=2)
+    assert sure.merged(other) == other.merged(sure) == Referral(click_id="c", slug="a", rank=1)
+    assert sure.merged(perhaps) == perhaps.merged(sure) == sure
+    assert sure.merged(None) == sure
 
 
 @pytest.mark.parametrize("reference", ["x" * 200, "a\u0000b", "\ud800", "two words", "", None, 7])

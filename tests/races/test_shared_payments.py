@@ -21,7 +21,7 @@ from rekomi_mcp.domain.sales import (
     SaleReference,
     SaleSource,
 )
-from rekomi_mcp.storage.tables import ConversionRow, LedgerEntryRow, SalePaymentRow, SaleRow
+from rekomi_mcp.storage.tables import AffiliateRow, ConversionRow, LedgerEntryRow, SalePaymentRow, SaleRow
 from tests.races.test_reordering import day, promotion_codes
 from tests.support.pictures import check_books
 from tests.support.stage import Stage
@@ -271,3 +271,36 @@ def test_an_invoice_whose_payment_another_event_tells_is_one_sale_with_its_check
         back("re_1", "succeeded", 1500, 0),
     ]
     in_every_order(duo, facts, {"in_a": (900, 0, "Open")})
+
+
+def winners(stage: Stage) -> set[str]:
+    names = {row.id: row.full_name for row in stage.rows(AffiliateRow)}
+    return {names[row.affiliate_id] for row in stage.rows(ConversionRow) if row.state != "Denied"}
+
+
+@pytest.mark.parametrize("first_is", ["sarah", "tom"])
+def test_of_two_checkouts_that_paid_an_invoice_the_first_ones_code_wins(duo: Stage, first_is: str) -> None:
+    """A deposit and the rest, each with a code."""
+    sarah, tom = promotion_codes(duo)
+    first, second = (sarah, tom) if first_is == "sarah" else (tom, sarah)
+    facts: list[Fact] = [
+        replace(paid("cs_b", first, 6000, Payment("pi_1"), source=SaleSource.CheckoutSession), occurred_at=day(0)),
+        paid("cs_a", second, 4000, Payment("pi_2"), source=SaleSource.CheckoutSession),
+        replace(paid("in_a", "promo_nobody", 10000, Payment("pi_1", 6000), Payment("pi_2", 4000)), occurred_at=day(2)),
+        back("re_1", "succeeded", 3000, 20, "pi_2"),
+    ]
+    in_every_order(duo, facts, {"in_a": (1400, 0, "Open")})
+    assert winners(duo) == {{"sarah": "Sarah Lee", "tom": "Tom Ray"}[first_is]}
+
+
+def test_two_checkouts_are_known_to_be_one_invoices_by_news_of_either_payment(duo: Stage) -> None:
+    sarah, tom = promotion_codes(duo)
+    facts: list[Fact] = [
+        paid("cs_1", sarah, 6000, Payment("pi_1"), source=SaleSource.CheckoutSession),
+        replace(paid("cs_2", tom, 4000, Payment("pi_2"), source=SaleSource.CheckoutSession), occurred_at=day(2)),
+        replace(paid("in_a", "promo_nobody", 10000, subscription_id="sub_1"), occurred_at=day(3)),
+        SaleReference("pi_1", SaleSource.Invoice, "in_a", "", 6000),
+        SaleReference("pi_2", SaleSource.Invoice, "in_a", "", 4000),
+    ]
+    in_every_order(duo, facts, {"in_a": (2000, 0, "Open")})
+    assert winners(duo) == {"Sarah Lee"}
