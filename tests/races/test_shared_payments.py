@@ -304,3 +304,14 @@ def test_two_checkouts_are_known_to_be_one_invoices_by_news_of_either_payment(du
     ]
     in_every_order(duo, facts, {"in_a": (2000, 0, "Open")})
     assert winners(duo) == {"Sarah Lee"}
+
+
+def test_the_code_of_the_checkout_goes_before_those_of_its_invoice(duo: Stage) -> None:
+    """Also where the invoice carries the same code, in another place."""
+    sarah, tom = promotion_codes(duo)
+    facts: list[Fact] = [
+        paid("cs_1", sarah, 6000, Payment("pi"), source=SaleSource.CheckoutSession),
+        replace(paid("in_a", tom, 6000, Payment("pi")), promotion_code_ids=(tom, sarah)),
+    ]
+    in_every_order(duo, facts, {"in_a": (1200, 0, "Open")})
+    assert winners(duo) == {"Sarah Lee"}
