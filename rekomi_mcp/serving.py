@@ -80,6 +80,15 @@ def _can_work(app: App) -> bool:
     return False
 
 
+def _is_there(family: socket.AddressFamily) -> bool:
+    """Whether the system has such addresses: a name may have one of a family that is switched off."""
+    try:
+        socket.socket(family, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
 def listen(settings: Settings) -> list[socket.socket]:
     """The sockets of the configured address.
 
@@ -90,7 +99,8 @@ def listen(settings: Settings) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         each = sorted({(family, address[:2]) for family, _, _, _, address in found})
-        return [socket.create_server(address, family=family) for family, address in each]
+        there = [(family, address) for family, address in each if _is_there(family)]
+        return [socket.create_server(address, family=family) for family, address in there or each]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"Port {port} of {host} is taken by another program. End that one, or set REKOMI_PORT to another."

@@ -121,3 +121,17 @@ async def test_a_sale_that_a_weaker_claim_won_is_the_codes_when_that_is_adopted_
     assert await winner(shop) == "Tom Ray", "adopting claims nothing by itself"
     await sell(shop.app, shop.id, sale("in_1", codes=told.promotion_code_ids, at=PAID, event_id="evt_again"))
     assert await winner(shop) == "Sarah Lee"
+
+
+async def test_a_coupon_that_stripe_deleted_before_it_was_archived_here_ended_there(shop: Shop) -> None:
+    """Whichever of the two is heard of first."""
+    deal = await shop.sign()
+    with shop.app.open_store().writing() as session:
+        coupon = session.exec(select(CampaignCouponRow).where(CampaignCouponRow.id == deal.coupon)).one()
+        code = session.exec(select(AffiliateCodeRow).where(AffiliateCodeRow.id == deal.code)).one()
+        coupon.adopted, coupon.status, coupon.archived_at = True, "Archived", PAID + timedelta(days=1)
+        deleted = CouponDeleted(str(coupon.stripe_coupon_id), "evt_deleted", PAID)
+        promotion_code = str(code.stripe_promotion_code_id)
+    await sell(shop.app, shop.id, deleted)
+    await sell(shop.app, shop.id, sale("in_1", codes=(promotion_code,), at=PAID + timedelta(days=3)))
+    assert await winner(shop) == "Sarah Lee"

@@ -45,7 +45,8 @@ def note_coupon(context: Context, known: Known, fact: CouponDeleted) -> None:
     """A coupon of ours was deleted in Stripe, and its codes are dead. Whom they brought stays whose it is."""
     coupons = [row for row in known.coupons.values() if row.stripe_coupon_id == fact.coupon_id]
     for row in coupons:
-        if row.status != "Archived":
+        was_archived_later = row.archived_at is not None and fact.occurred_at < row.archived_at
+        if row.status != "Archived" or (was_archived_later and not row.ended_in_stripe):
             row.status, row.archived_at, row.ended_in_stripe = "Archived", fact.occurred_at, True
             context.changed("campaign_coupon", row.id, action="campaign_coupon.deleted_in_stripe")
     for code in storage.codes.live_of_coupons(context.session, context.organization_id, (row.id for row in coupons)):

@@ -100,11 +100,12 @@ def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
 
 def _merged(known: Sale, told: Sale) -> Sale:
     """A sale with what any of its events said: the checkout knows codes and clicks that the invoice does not repeat."""
-    codes = told.promotion_code_ids
-    if not set(known.promotion_code_ids) <= set(codes):
-        codes = tuple(dict.fromkeys((*known.promotion_code_ids, *codes)))
-    elif set(known.promotion_code_ids) == set(codes) and told.begun_at is None:
-        codes = known.promotion_code_ids
+    before, codes = known.promotion_code_ids, told.promotion_code_ids
+    if told.begun_at is not None:
+        # It comes with all that is known of its checkouts, whose codes go first.
+        codes = tuple(dict.fromkeys((*codes, *before)))
+    elif not set(before) < set(codes):
+        codes = tuple(dict.fromkeys((*before, *codes)))
     return replace(
         known,
         promotion_code_ids=codes,

@@ -58,7 +58,11 @@ def join_doubles(
     joined: list[Fact] = [*facts, *(stored[key] for key in sorted(concerned - told))]
     checkouts: dict[SaleKey, list[Sale]] = {}
     sales = [stored[key] for key in doubles if key in stored]
-    sales += (fact for fact in joined if isinstance(fact, Sale))
+    for fact in joined:
+        if isinstance(fact, Sale):
+            # Its time is what was told first: a repair reads it off the charge, which may be seconds earlier.
+            known = stored.get(key_of(fact), fact)
+            sales.append(replace(fact, occurred_at=known.occurred_at))
     for sale in sorted(sales, key=lambda sale: (sale.occurred_at, sale.source_id)):
         for invoice in doubles.get(key_of(sale), ()):
             checkouts.setdefault(invoice, []).append(sale)

@@ -78,14 +78,9 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     keys |= {(r.sale[0].value, r.sale[1]) for r in reversals if r.sale is not None}
     keys |= {checkout_key(sale) for sale in sales if sale.checkout_id is not None}
     rows = storage.sales.by_keys(session, organization_id, keys)
-    doubles = find_doubles(facts, payments, rows.keys())
+    doubles = _doubles(context, facts, payments, rows)
+    keys |= rows.keys() | payments.sales()
     if doubles:
-        # Such an invoice may have been paid by other checkouts too.
-        payments.read_of(context, (invoice for invoices in doubles.values() for invoice in invoices))
-        payments.read(context, (p for key in payments.sales() for p in payments.of(key)))
-        rows |= storage.sales.by_keys(session, organization_id, payments.sales() - keys)
-        keys |= payments.sales()
-        doubles = find_doubles(facts, payments, rows.keys())
         facts = join_doubles(facts, doubles, {key: sale_of(rows[key]) for key in rows})
         sales = [f for f in facts if isinstance(f, Sale)]
         told = {key_of(sale) for sale in sales}
@@ -106,6 +101,23 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     known.payments = payments
     _note_reversals(known, taken_back)
     return known
+
+
+def _doubles(
+    context: Context, facts: Sequence[Fact], payments: Payments, rows: dict[SaleKey, SaleRow]
+) -> dict[SaleKey, list[SaleKey]]:
+    """Checkouts with the invoices they are one sale with; what else is stored of them is read into `rows`.
+
+    Such an invoice may have been paid by other checkouts too, and those may have paid other invoices.
+    """
+    doubles, read = find_doubles(facts, payments, rows.keys()), set[SaleKey]()
+    while (invoices := {invoice for of_checkout in doubles.values() for invoice in of_checkout}) - read:
+        read |= invoices
+        payments.read_of(context, invoices)
+        payments.read(context, (p for invoice in invoices for p in payments.of(invoice)))
+        rows |= storage.sales.by_keys(context.session, context.organization_id, payments.sales() - rows.keys())
+        doubles = find_doubles(facts, payments, rows.keys())
+    return doubles
 
 
 def sale_of(row: SaleRow) -> Sale:

@@ -52,8 +52,8 @@ def _problems(found: Health, beside: Beside) -> Iterator[str]:
     if beside.lost is not None:
         yield (
             f"Stripe's events from {_moment(beside.lost.since)} until {_moment(beside.lost.until)} were never read: the server "
-            "was away, and Stripe keeps events for 30 days. Run find_missed_sales with this since and until, then "
-            "repair_missed_sales with the same, also when nothing was found: that ends this notice."
+            "was away, and Stripe keeps events for 30 days. Run find_missed_sales with this since and until (in pieces "
+            "of 92 days), then repair_missed_sales with the same, also when nothing was found: that ends this notice."
         )
     if found.failed_events_total:
         yield (
