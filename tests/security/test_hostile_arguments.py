@@ -124,7 +124,7 @@ async def test_nothing_that_an_argument_holds_makes_the_server_fail(
                 again(app, acme, operation)
                 began = time.process_time()
                 reply = await send(doors, door, operation, usual | {argument: value}, acme)
-                if time.process_time() - began > 1:
+                if time.process_time() - began > 5:
                     slow.append(f"{argument}: {name}")
                 if reply is None:
                     continue

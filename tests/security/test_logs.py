@@ -112,7 +112,7 @@ def test_the_longest_of_lines_is_cut_and_costs_little(said: io.StringIO) -> None
     began = time.process_time()
     for hostile in ("a" * 1_000_000, "a." * 500_000 + "@", "a@" * 500_000, "rk_live_" * 200_000, "://" * 300_000):
         logging.getLogger("rekomi_mcp.test").warning("%s", hostile)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20, "what looks at each pair of characters takes hours"
     assert max(len(line) for line in said.getvalue().splitlines()) < 2 * logs.MAX_CHARACTERS
 
 
