@@ -89,6 +89,12 @@ def _is_there(family: socket.AddressFamily) -> bool:
     return True
 
 
+def _listener(family: socket.AddressFamily, address: Any) -> socket.socket:
+    """A listening socket that says it is TCP: only of such does asyncio send answers at once, without Nagle's delay."""
+    made = socket.create_server(address, family=family)
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())
+
+
 def listen(settings: Settings) -> list[socket.socket]:
     """The sockets of the configured address.
 
@@ -100,7 +106,7 @@ def listen(settings: Settings) -> list[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         each = sorted({(family, address[:2]) for family, _, _, _, address in found})
         there = [(family, address) for family, address in each if _is_there(family)]
-        return [socket.create_server(address, family=family) for family, address in there or each]
+        return [_listener(family, address) for family, address in there or each]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"Port {port} of {host} is taken by another program. End that one, or set REKOMI_PORT to another."

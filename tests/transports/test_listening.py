@@ -33,4 +33,4 @@ def test_a_name_with_addresses_of_a_family_that_is_switched_off_is_listened_on_b
     monkeypatch.setattr(socket, "socket", WithoutIpv6)
     [listener] = listen(Settings(data_dir=tmp_path, host="localhost", port=8321))
     with listener:
-        assert listener.family == socket.AF_INET
+        assert (listener.family, listener.proto) == (socket.AF_INET, socket.IPPROTO_TCP)
