@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, inspect, update
+from sqlalchemy import bindparam, delete, insert, inspect, update
 from sqlmodel import Session, SQLModel, col, select
 
 from rekomi_mcp.storage.rows import grouped, parts
@@ -109,6 +109,20 @@ def bindings(
     return found
 
 
+def bindings_of_customers(
+    session: Session, organization_id: str, customer_ids: Iterable[str]
+) -> dict[tuple[str, str], BindingRow]:
+    """Of the subscriptions of these customers those that were bound by themselves, by (kind, ref)."""
+    query = select(BindingRow).where(
+        BindingRow.organization_id == organization_id, col(BindingRow.customer_id).is_not(None)
+    )
+    return {
+        (row.kind, row.ref): row
+        for ids in parts(customer_ids)
+        for row in session.exec(query.where(col(BindingRow.customer_id).in_(ids)))
+    }
+
+
 def paid_times(session: Session, organization_id: str, subscription_ids: Iterable[str]) -> dict[str, list[Any]]:
     """When each subscription's invoices that cost money and count were paid, oldest first."""
     query = (
@@ -174,7 +188,7 @@ def rebind(session: Session, organization_id: str, rows: Rows) -> None:
     """Give customers and subscriptions to whom they belonged earlier, by `old_kind` and `old_ref`."""
     if not rows:
         return
-    names = ("affiliate_id", "program_id", "code_id", "event_id", "bound_at", "origin")
+    names = ("affiliate_id", "program_id", "code_id", "event_id", "bound_at", "origin", "customer_id")
     types = {c.name: c.type for c in inspect(BindingRow).columns}
     query = update(BindingRow).where(
         col(BindingRow.organization_id) == organization_id,
@@ -183,6 +197,14 @@ def rebind(session: Session, organization_id: str, rows: Rows) -> None:
     )
     values = {name: bindparam(f"new_{name}", type_=types[name]) for name in names}
     session.connection().execute(query.values(values), rows)
+
+
+def unbind(session: Session, organization_id: str, refs: Iterable[tuple[str, str]]) -> None:
+    """Remove bindings by (kind, ref)."""
+    query = delete(BindingRow).where(col(BindingRow.organization_id) == organization_id)
+    for kind, of_kind in grouped(refs):
+        bound = query.where(col(BindingRow.kind) == kind, col(BindingRow.ref).in_(of_kind))
+        session.connection().execute(bound)
 
 
 def end_bindings(session: Session, organization_id: str, rows: Rows) -> None:

@@ -66,9 +66,18 @@ class SalePaymentRow(Row, table=True):
     """What of the payment went into this sale, where that is told."""
 
 
+BY_ITSELF = text("customer_id IS NOT NULL")
+"""Whether it is of a subscription that no sale bound."""
+
+
 class BindingRow(Row, table=True):
     """The affiliate a customer or subscription belongs to since their first credited sale."""
 
+    __table_args__ = (
+        Index(
+            "binding_of_customer", "organization_id", "customer_id", sqlite_where=BY_ITSELF, postgresql_where=BY_ITSELF
+        ),
+    )
     organization_id: str = Field(foreign_key="organization.id", primary_key=True)
     kind: str = Field(primary_key=True)
     ref: str = Field(primary_key=True)
@@ -81,6 +90,8 @@ class BindingRow(Row, table=True):
     """When the subscription was cancelled for good."""
     origin: str | None = None
     """What bound it: a sale as `source:id`, or the subscription itself. Only news of an earlier time binds anew."""
+    customer_id: str | None = None
+    """Whose a subscription is that was bound by itself: with it the customer was, unless they were bound before."""
 
 
 class ReversalRow(Row, table=True):

@@ -213,6 +213,9 @@ def _checkouts(draw: st.DrawFn, sales: Sequence[Sale]) -> list[Sale]:
                 source=SaleSource.CheckoutSession,
                 source_id=f"cs_{number}",
                 occurred_at=sale.occurred_at - timedelta(days=draw(st.integers(0, 4))),
+                customer_email=draw(
+                    st.sampled_from([sale.customer_email, sale.customer_email, None, "kim@example.com"])
+                ),
                 subscription_id=None,
                 promotion_code_ids=draw(TOLD_CODES),
                 payments=(Payment(own),),

@@ -71,7 +71,7 @@ class Model:
             sale,
             promotion_code_ids=tuple(dict.fromkeys(codes)),
             referral=min(referrals, key=lambda referral: referral.click_id or "", default=sale.referral),
-            customer_email=sale.customer_email or next((c.customer_email for c in made if c.customer_email), None),
+            customer_email=next((c.customer_email for c in made if c.customer_email), sale.customer_email),
             begun_at=made[0].occurred_at,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session, select
 
 from rekomi_mcp.domain.ledger import NOT_PAYABLE
+from rekomi_mcp.domain.sales import Payment, Sale, SaleSource, SubscriptionStarted
 from rekomi_mcp.storage import past_terms, rows
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
@@ -162,3 +165,58 @@ def test_a_random_history_in_any_order_ends_in_the_books_of_the_model(duo: Stage
     values_in_one_condition = data.draw(st.sampled_from([1, 3, rows.IN_ONE]))
     with patch.object(rows, "IN_ONE", values_in_one_condition):
         assert books_after(duo, history, sent) == Model(history).books()
+
+
+def sold(number: int, on: int, **more: Any) -> Sale:
+    customer = {"customer_id": "cus_kim", "customer_email": "kim@example.com"}
+    told: dict[str, Any] = {"currency": "USD", "net_minor": 4000, "gross_minor": 4400, **customer, **more}
+    return Sale(SaleSource.Invoice, f"in_{number}", f"evt_{number}", day(on), **told)
+
+
+def told_in_every_order(stage: Stage, history: History, bound: tuple[str, str, str]) -> None:
+    wanted = Model(history).books()
+    assert bound in wanted["bound"]
+    for order in permutations(history.events()):
+        assert books_after(stage, history, [[event] for event in order]) == wanted
+
+
+def test_what_a_sale_had_bound_before_it_was_nobodys_is_bound_by_the_next(duo: Stage) -> None:
+    """Kim's signup is Tom's, who is paused from day 4 to 9; a sale of day 3 makes her his, whenever it is told."""
+    sales = [
+        sold(0, 3),
+        sold(1, 6, promotion_code_ids=("promo_sarah",)),
+        sold(2, 7, subscription_id="sub_2"),
+        sold(3, 10, subscription_id="sub_2"),
+    ]
+    history = History(Renewals(None, 0), Changes(tom_paused=(4, 9)), sales, [], [], [], [])
+    told_in_every_order(duo, history, ("subscription", "sub_2", "Tom Ray"))
+
+
+def test_a_customer_whose_sale_was_nobodys_goes_with_their_subscription(duo: Stage) -> None:
+    """Kim is Tom's, so what she got for nothing while he was paused was no signup of Lou's, who came with a code of his."""
+    lou = {"customer_id": "cus_lou", "customer_email": "lou@example.com"}
+    sales = [
+        sold(0, 0, promotion_code_ids=("promo_tom",)),
+        sold(1, 1, promotion_code_ids=("promo_sarah",)),
+        sold(2, 2, net_minor=0, gross_minor=0, customer_email="lou@example.com"),
+        sold(3, 3, **lou),
+    ]
+    started = [SubscriptionStarted("sub_2", "cus_lou", "", day(6), ("promo_tom",))]
+    history = History(Renewals(None, 0), Changes(tom_paused=(2, 5)), sales, started, [], [], [])
+    told_in_every_order(duo, history, ("customer", "cus_lou", "Tom Ray"))
+
+
+def test_what_a_sale_bound_as_of_its_checkout_is_not_bound_when_it_is_won_at_its_own_time(duo: Stage) -> None:
+    """The subscription is Tom's before he is paused; until that is told, Kim's invoice is Sarah's since its checkout."""
+    sales = [
+        sold(0, 7, subscription_id="sub_1", promotion_code_ids=("promo_sarah",), payments=(Payment("pi_0"),)),
+        sold(1, 4, subscription_id="sub_1", customer_id="cus_lou", payments=(Payment("pi_1"),)),
+        sold(2, 6, customer_email=None),
+    ]
+    at_checkout: dict[str, Any] = {"source": SaleSource.CheckoutSession, "subscription_id": None}
+    checkouts = [
+        replace(sales[0], source_id="cs_0", occurred_at=day(3), promotion_code_ids=(), **at_checkout),
+        replace(sales[1], source_id="cs_1", occurred_at=day(0), promotion_code_ids=("promo_tom",), **at_checkout),
+    ]
+    history = History(Renewals(None, 0), Changes(tom_paused=(2, 5)), sales, [], [], [], checkouts)
+    told_in_every_order(duo, history, ("customer", "cus_kim", "Tom Ray"))

@@ -27,6 +27,8 @@ from tests.support.databases import create_database
 
 PARTIAL = "affiliate_code_live_text"
 """The unique index over live codes only."""
+BOUND_BY_THEMSELVES = "binding_of_customer"
+"""Over subscriptions that no sale bound."""
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -105,7 +107,8 @@ def test_every_declared_index_is_there_with_its_columns_and_its_condition(empty_
     partial = found[PARTIAL]
     assert partial[2] is True
     assert {"Pending", "Active", "status"} <= set(re.findall(r"\w+", partial[3]))
-    assert [name for name, index in found.items() if index[3]] == [PARTIAL]
+    assert "customer_id" in found[BOUND_BY_THEMSELVES][3]
+    assert {name for name, index in found.items() if index[3]} == {PARTIAL, BOUND_BY_THEMSELVES}
 
 
 def test_the_head_known_at_the_start_is_alembics_only_head() -> None:
@@ -320,3 +323,26 @@ def test_coupons_may_take_off_more_and_know_which_of_them_ended_in_stripe(empty_
         connection.execute(text("UPDATE campaign_coupon SET discount_value = 999999999999 WHERE id = 'deleted'"))
         large = connection.execute(text("SELECT max(discount_value) FROM campaign_coupon")).scalar_one()
         assert large == 999999999999
+
+
+def test_a_subscription_that_was_bound_by_itself_learns_of_its_sales_whose_it_is(empty_store: Store) -> None:
+    of_tom = {"organization_id": "brand", "affiliate_id": "tom", "program_id": "program", "event_id": "evt"}
+    with empty_store.engine.begin() as connection:
+        command.upgrade(config(connection), "0008")
+        put(connection, "organization", id="brand")
+        put(connection, "program", id="program", organization_id="brand")
+        put(connection, "affiliate", id="tom", organization_id="brand", program_id="program")
+        for ref, origin in (
+            ("sub_1", "subscription:sub_1@1:evt"),
+            ("sub_2", "checkout:sub_2"),
+            ("sub_3", "sale:invoice:in_3"),
+        ):
+            put(connection, "binding", **of_tom, kind="subscription", ref=ref, origin=origin)
+        put(connection, "binding", **of_tom, kind="customer", ref="cus_1", origin="subscription:sub_1@1:evt")
+        for number in (1, 3):
+            sold = {"source_id": f"in_{number}", "subscription_id": f"sub_{number}", "customer_id": f"cus_{number}"}
+            put(connection, "sale", organization_id="brand", id=str(number), source="invoice", **sold)
+    assert migrate(empty_store) is True
+    with empty_store.engine.begin() as connection:
+        kept = connection.execute(text("SELECT ref, customer_id FROM binding ORDER BY ref")).all()
+        assert [tuple(row) for row in kept] == [("cus_1", None), ("sub_1", "cus_1"), ("sub_2", None), ("sub_3", None)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rekomi_mcp.domain.attribution import Candidate, decide
 from rekomi_mcp.domain.sales import Sale, SubscriptionStarted
 from rekomi_mcp.operation import Context
@@ -44,25 +46,44 @@ def bind(
     for kind, ref in ((SUBSCRIPTION, fact.subscription_id), (CUSTOMER, fact.customer_id)):
         if ref is None:
             continue
+        by_itself = kind == SUBSCRIPTION and isinstance(fact, SubscriptionStarted)
         binding, before = (
-            Binding(winner.affiliate_id, winner.program_id, winner.code_id, origin),
+            Binding(
+                winner.affiliate_id,
+                winner.program_id,
+                winner.code_id,
+                origin,
+                fact.event_id,
+                fact.customer_id if by_itself else None,
+            ),
             known.bindings.get((kind, ref)),
         )
         if binding == before or not (before is None or _binds_anew(known, before, fact, origin)):
             continue
         known.bindings[kind, ref] = binding
         known.note_change((kind, ref), origin.at)
-        writes.bindings[kind, ref] = {
-            "organization_id": context.organization_id,
-            "kind": kind,
-            "ref": ref,
-            "affiliate_id": binding.affiliate_id,
-            "program_id": binding.program_id,
-            "code_id": binding.code_id,
-            "event_id": fact.event_id,
-            "bound_at": binding.bound_at,
-            "origin": origin.name,
-        }
+        writes.binding(context, (kind, ref), binding)
+
+
+def unbind(context: Context, known: Known, writes: Writes, sale: Sale, *, is_won: bool) -> None:
+    """What a sale bound when it was won, now or at its checkout, is nobody's when it was not, until something binds it.
+
+    Later sales are decided again and bind what they win. Beginnings of subscriptions are not, so the customer goes with
+    the first of theirs.
+    """
+    origin = origin_of_sale(sale)
+    for ref in ((SUBSCRIPTION, sale.subscription_id or ""), (CUSTOMER, sale.customer_id or "")):
+        binding = known.bindings.get(ref)
+        if binding is None or binding.origin.name != origin.name or (is_won and binding.origin == origin):
+            continue
+        del known.bindings[ref]
+        known.note_change(ref, binding.bound_at)
+        writes.no_binding(ref)
+        begun = [each for each in known.bindings.values() if ref == (CUSTOMER, each.customer_id)]
+        if begun:
+            first = min(begun, key=lambda each: each.origin.place)
+            known.bindings[ref] = replace(first, customer_id=None)
+            writes.binding(context, ref, known.bindings[ref])
 
 
 def _binds_anew(known: Known, before: Binding, fact: Sale | SubscriptionStarted, origin: Origin) -> bool:

@@ -12,7 +12,7 @@ from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, decide
 from rekomi_mcp.domain.sales import Payment, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale
+from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale, unbind
 from rekomi_mcp.tools.ingest.claims import claims_on_sale
 from rekomi_mcp.tools.ingest.earning import earn, retract
 from rekomi_mcp.tools.ingest.known import Known, Lead, Recorded, as_of, key_of
@@ -51,6 +51,8 @@ def _learn(context: Context, known: Known, writes: Writes, recorded: Recorded, t
     is_double_now = _note_double(known, recorded)
     is_corrected = merged.amounts != before.amounts
     if merged != before or recorded.outcome == NO_CLAIM or is_double_now or _has_new_code(known, recorded):
+        if merged.customer_email != before.customer_email and recorded.outcome == FREE and recorded.winner is not None:
+            _take_lead_back(known, writes, before, recorded.winner["affiliateId"])
         recorded.sale = merged
         _begin_as_its_checkout(known, recorded)
         _decide(context, known, writes, recorded, is_corrected=is_corrected)
@@ -100,19 +102,18 @@ def _begin_as_its_checkout(known: Known, recorded: Recorded) -> None:
 
 def _merged(known: Sale, told: Sale) -> Sale:
     """A sale with what any of its events said: the checkout knows codes and clicks that the invoice does not repeat."""
-    before, codes = known.promotion_code_ids, told.promotion_code_ids
-    if told.begun_at is not None:
-        # It comes with all that is known of its checkouts, whose codes go first.
-        codes = tuple(dict.fromkeys((*codes, *before)))
-    elif not set(before) < set(codes):
-        codes = tuple(dict.fromkeys((*before, *codes)))
+    # One that comes with all that is known of its checkouts goes first.
+    first, other = (known, told) if told.begun_at is None else (told, known)
+    codes = told.promotion_code_ids
+    if first is told or not set(known.promotion_code_ids) < set(codes):
+        codes = tuple(dict.fromkeys((*first.promotion_code_ids, *other.promotion_code_ids)))
     return replace(
         known,
         promotion_code_ids=codes,
         begun_at=min(filter(None, (known.begun_at, told.begun_at)), default=None),
         referral=told.referral.merged(known.referral) if told.referral is not None else known.referral,
         customer_id=known.customer_id or told.customer_id,
-        customer_email=known.customer_email or told.customer_email,
+        customer_email=first.customer_email or other.customer_email,
     )
 
 
@@ -137,6 +138,8 @@ def _decide(context: Context, known: Known, writes: Writes, recorded: Recorded, 
     writes.sale(context, recorded)
     for promotion_code_id in _uncredited(sale, decision.winner):
         writes.sale_code(context, promotion_code_id, recorded.id)
+    if decided_for is not None:
+        unbind(context, known, writes, seen, is_won=decision.winner is not None)
     if decision.winner is not None:
         bind(context, known, writes, decision.winner, seen, origin_of_sale(seen))
         if outcome == FREE:

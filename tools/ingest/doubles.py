@@ -103,7 +103,8 @@ def _joined(invoice: Sale, checkouts: Sequence[Sale]) -> Sale:
         invoice,
         promotion_code_ids=tuple(dict.fromkeys(codes)),
         referral=_referral((*checkouts, invoice)),
-        customer_email=invoice.customer_email or email,
+        # Also before the invoice's own: which of those it has was told by whom does not show any more.
+        customer_email=email or invoice.customer_email,
         payments=(*invoice.payments, *_others(invoice, checkouts)),
         begun_at=min(sale.occurred_at for sale in checkouts),
     )

@@ -38,8 +38,12 @@ class Origin:
     """0 a checkout, 1 a subscription, 2 a sale."""
     name: str
 
+    @property
+    def place(self) -> tuple[datetime, int, str]:
+        return self.at, self.rank, self.name
+
     def precedes(self, other: Origin) -> bool:
-        return (self.at, self.rank, self.name) < (other.at, other.rank, other.name)
+        return self.place < other.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,9 @@ class Binding:
     program_id: str
     code_id: str | None
     origin: Origin
+    event_id: str = field(compare=False)
+    customer_id: str | None = field(default=None, compare=False)
+    """Whose the subscription is, when it was bound by itself."""
 
     @property
     def bound_at(self) -> datetime:

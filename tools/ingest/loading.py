@@ -25,6 +25,7 @@ from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest.binding import origin_of_sale, origin_of_subscription
 from rekomi_mcp.tools.ingest.doubles import checkout_key, find_doubles, join_doubles
 from rekomi_mcp.tools.ingest.known import (
+    CUSTOMER,
     DENIED,
     EMAIL,
     SUBSCRIPTION,
@@ -93,8 +94,10 @@ def load(context: Context, facts: Sequence[Fact], *, corrects: bool = False) -> 
     rows |= storage.sales.by_keys(session, organization_id, payments.sales() - keys)
     recorded = _recorded(context, rows)
 
-    deciding = [*sales, *(recorded[key].sale for key in (told & rows.keys()) | later.keys())]
+    again = [recorded[key].sale for key in (told & rows.keys()) | later.keys()]
+    deciding = [*sales, *again]
     bindings.read(context, (ref for fact in (*deciding, *started) for ref in refs_of(fact)))
+    bindings.read_begun(context, again)
     known = _claims(context, organization, facts, deciding, started, bindings.rows)
     known.facts, known.doubles, known.corrects = facts, doubles, corrects
     known.recorded, known.later = recorded, [recorded[key] for key in later]
@@ -336,6 +339,12 @@ class _Bindings:
         self._asked |= wanted
         self.rows |= storage.sales.bindings(context.session, context.organization_id, wanted)
 
+    def read_begun(self, context: Context, again: Iterable[Sale]) -> None:
+        """How subscriptions began of customers whom one of these sales had bound: they have them when it has not."""
+        of_customers = [(sale.customer_id, origin_of_sale(sale).name) for sale in again if sale.customer_id is not None]
+        customers = {c for c, name in of_customers if (row := self.rows.get((CUSTOMER, c))) and row.origin == name}
+        self.rows |= storage.sales.bindings_of_customers(context.session, context.organization_id, customers)
+
 
 RANKS = {"checkout": 0, "subscription": 1, "sale": 2}
 """By the first word of a stored origin."""
@@ -344,7 +353,8 @@ RANKS = {"checkout": 0, "subscription": 1, "sale": 2}
 def _binding(row: BindingRow) -> Binding:
     origin = row.origin or "sale:"
     rank = RANKS[origin.partition(":")[0]]
-    return Binding(row.affiliate_id, row.program_id, row.code_id, Origin(row.bound_at, rank, origin))
+    at = Origin(row.bound_at, rank, origin)
+    return Binding(row.affiliate_id, row.program_id, row.code_id, at, row.event_id, row.customer_id)
 
 
 def _leads(rows: Sequence[LeadRow]) -> list[Lead]:

@@ -11,7 +11,7 @@ from rekomi_mcp.domain.ledger import EntryKind
 from rekomi_mcp.domain.sales import Payment, Reversal, Sale, SubscriptionStarted
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
-from rekomi_mcp.tools.ingest.known import Earning, Lead, Recorded, Ref
+from rekomi_mcp.tools.ingest.known import Binding, Earning, Lead, Recorded, Ref
 from rekomi_mcp.tools.ingest.payments import SaleKey
 
 RowValues = dict[str, Any]
@@ -38,6 +38,8 @@ class Writes:
     told_payments: dict[_Part, RowValues] = field(default_factory=dict["_Part", RowValues])
     """Stored ones of which the amount is told now."""
     bindings: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
+    gone_bindings: set[Ref] = field(default_factory=set[Ref])
+    """Those that were there and are not bound again."""
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
     subscription_starts: dict[tuple[str, str], RowValues] = field(default_factory=dict[tuple[str, str], RowValues])
     """By promotion code and subscription."""
@@ -251,6 +253,24 @@ class Writes:
             self.settled.pop(earning.conversion_id, None)
             self.recredited[earning.conversion_id] = {"key_id": earning.conversion_id, **_new(values)}
 
+    def binding(self, context: Context, ref: Ref, binding: Binding) -> None:
+        self.bindings[ref] = {
+            "organization_id": context.organization_id,
+            "kind": ref[0],
+            "ref": ref[1],
+            "affiliate_id": binding.affiliate_id,
+            "program_id": binding.program_id,
+            "code_id": binding.code_id,
+            "event_id": binding.event_id,
+            "bound_at": binding.bound_at,
+            "origin": binding.origin.name,
+            "customer_id": binding.customer_id,
+        }
+
+    def no_binding(self, ref: Ref) -> None:
+        self.bindings.pop(ref, None)
+        self.gone_bindings.add(ref)
+
     def flush(self, context: Context, stored_bindings: set[Ref]) -> None:
         session, sales, tables = context.session, storage.sales, storage.tables
         add_missing = storage.rows.add_missing
@@ -264,6 +284,7 @@ class Writes:
         )
         moved = [_rebound(row) for ref, row in self.bindings.items() if ref in stored_bindings]
         sales.rebind(session, context.organization_id, moved)
+        sales.unbind(session, context.organization_id, self.gone_bindings - self.bindings.keys())
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
         storage.subscription_starts.keep(session, list(self.subscription_starts.values()))
         storage.leads.remove(session, context.organization_id, self.gone_leads)
