@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import clicks as clicks
     from rekomi_mcp.storage import codes as codes
     from rekomi_mcp.storage import conversions as conversions
+    from rekomi_mcp.storage import earlier_payments as earlier_payments
     from rekomi_mcp.storage import explanations as explanations
     from rekomi_mcp.storage import idempotency as idempotency
     from rekomi_mcp.storage import identity as identity
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
-    """affiliates audit campaign_coupons clicks codes conversions explanations idempotency identity inbox leads ledger
-    links organizations outbound pages past_terms programs rows sale_payments sales server_sales signing_secrets
-    subscription_starts tables tokens""".split()
+    """affiliates audit campaign_coupons clicks codes conversions earlier_payments explanations idempotency identity inbox
+    leads ledger links organizations outbound pages past_terms programs rows sale_payments sales server_sales
+    signing_secrets subscription_starts tables tokens""".split()
 )
 
 

@@ -137,6 +137,13 @@ def paid_times(session: Session, organization_id: str, subscription_ids: Iterabl
     return found
 
 
+def sold_subscriptions(session: Session, organization_id: str, subscription_ids: Iterable[str]) -> set[str]:
+    """Those of these subscriptions that have a sale."""
+    query = select(SaleRow.subscription_id).where(SaleRow.organization_id == organization_id).distinct()
+    wanted = parts(subscription_ids)
+    return {str(each) for ids in wanted for each in session.exec(query.where(col(SaleRow.subscription_id).in_(ids)))}
+
+
 def add(session: Session, table: type[SQLModel], rows: Rows) -> None:
     """Insert rows with one Core statement: one object a row is the measured bottleneck of ingest."""
     if rows:

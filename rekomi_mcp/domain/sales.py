@@ -198,6 +198,17 @@ class SubscriptionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierPayment:
+    """A subscription was paid before a sale of it that is told: payments are counted with it, and it earns nothing."""
+
+    subscription_id: str
+    invoice_id: str
+    event_id: str
+    """Of the later sale's news: nothing has told of this one."""
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionEnded:
     subscription_id: str
     event_id: str
@@ -239,7 +250,16 @@ class CouponDeleted:
     occurred_at: datetime
 
 
-Fact = Sale | Reversal | SubscriptionStarted | SubscriptionEnded | SaleReference | CodeChanged | CouponDeleted
+Fact = (
+    Sale
+    | Reversal
+    | SubscriptionStarted
+    | EarlierPayment
+    | SubscriptionEnded
+    | SaleReference
+    | CodeChanged
+    | CouponDeleted
+)
 
 
 def second_of(moment: datetime) -> datetime:

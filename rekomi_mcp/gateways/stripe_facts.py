@@ -100,6 +100,11 @@ def subscription_of_invoice(invoice: JsonObject) -> str | None:
     return id_of(details.get("subscription"))
 
 
+def is_first(invoice: JsonObject) -> bool:
+    """Whether its subscription began with it, so that nothing was paid before."""
+    return invoice.get("billing_reason") == "subscription_create"
+
+
 def lacks_lines(invoice: JsonObject) -> bool:
     """True when whether the invoice counts hangs on lines that it does not show: prorations come first in it."""
     hangs_on_lines = invoice.get("billing_reason") in _MAY_FALL_BETWEEN_PERIODS and subscription_of_invoice(invoice)

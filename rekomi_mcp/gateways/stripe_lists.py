@@ -8,9 +8,16 @@ from enum import StrEnum
 from typing import Any, Final
 
 from rekomi_mcp.domain.errors import StripeRefused
-from rekomi_mcp.domain.sales import SaleReference, SaleSource
+from rekomi_mcp.domain.sales import EarlierPayment, Sale, SaleReference, SaleSource
 from rekomi_mcp.gateways.stripe import StripeAccount
-from rekomi_mcp.gateways.stripe_facts import id_of, lacks_lines, paid_invoices, payment_intents, with_lines
+from rekomi_mcp.gateways.stripe_facts import (
+    id_of,
+    invoice_sale,
+    lacks_lines,
+    paid_invoices,
+    payment_intents,
+    with_lines,
+)
 
 JsonObject = dict[str, Any]
 
@@ -76,6 +83,27 @@ async def checkout_of_invoice(stripe: StripeAccount, invoice: JsonObject) -> Jso
         if session is not None and id_of(session.get("invoice")) == invoice["id"]:
             return session
     return None
+
+
+async def paid_before(stripe: StripeAccount, sale: Sale) -> list[EarlierPayment]:
+    """What was paid of its subscription before a sale: a renewal does not say which it is."""
+    assert sale.subscription_id is not None
+    invoices = await _paid_invoices(stripe, sale.subscription_id)
+    told = [invoice_sale(await with_all_lines(stripe, invoice), sale.event_id) for invoice in invoices]
+    return [
+        EarlierPayment(sale.subscription_id, each.source_id, sale.event_id, each.occurred_at)
+        for each in told
+        if each is not None and each.is_counted and each.net_minor > 0 and each.occurred_at < sale.occurred_at
+    ]
+
+
+async def _paid_invoices(stripe: StripeAccount, subscription_id: str) -> list[JsonObject]:
+    wanted = {"subscription": subscription_id, "status": "paid"}
+    found, has_more = await stripe.page("invoices", **wanted)
+    while has_more:
+        page, has_more = await stripe.page("invoices", **wanted, starting_after=found[-1]["id"])
+        found += page
+    return found
 
 
 async def with_all_lines(stripe: StripeAccount, invoice: JsonObject) -> JsonObject:

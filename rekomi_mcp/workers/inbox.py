@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
@@ -17,16 +17,18 @@ from rekomi_mcp.domain.access import System
 from rekomi_mcp.domain.errors import Refusal, StripeRefused
 from rekomi_mcp.domain.sales import Fact
 from rekomi_mcp.gateways.stripe import StripeGateway
+from rekomi_mcp.gateways.stripe_facts import id_of, subscription_of_invoice
 from rekomi_mcp.pipeline import Call, Pipeline
 from rekomi_mcp.tools.ingest import INGEST_STRIPE_EVENTS
 from rekomi_mcp.tools.ingest.operation import IngestInput
-from rekomi_mcp.workers.translate import Event, facts_of
+from rekomi_mcp.workers.translate import Event, Stored, facts_of
 
 if TYPE_CHECKING:
     from rekomi_mcp.storage.engine import Store
     from rekomi_mcp.storage.tables import InboxEventRow
 
 logger = logging.getLogger(__name__)
+JsonObject = dict[str, Any]
 
 BATCH = 200
 CONCURRENT_REQUESTS = 8
@@ -101,13 +103,13 @@ class InboxWorker:
     async def _translate(self, taken: _Taken) -> list[tuple[Event, list[Fact]]]:
         """The facts of each event; an event Stripe could not be asked about is put off."""
         account = self._stripe.account(taken.account)
-        known = await to_thread.run_sync(self._known_payments, taken)
+        stored = await to_thread.run_sync(self._stored, taken)
         facts: dict[str, list[Fact]] = {}
 
         async def translate(event: Event) -> None:
             async with self._requests:
                 try:
-                    facts[event.id] = await facts_of(event, account, known)
+                    facts[event.id] = await facts_of(event, account, stored)
                 except Exception as error:  # noqa: BLE001 - one bad event must not stop the others
                     await self._put_off(taken, event, error)
 
@@ -116,18 +118,24 @@ class InboxWorker:
                 group.start_soon(translate, event)
         return [(event, facts[event.id]) for event in taken.events if event.id in facts]
 
-    def _known_payments(self, taken: _Taken) -> set[str]:
-        wanted = {
+    def _stored(self, taken: _Taken) -> Stored:
+        payments = {
             str(event.payload[name])
             for event in taken.events
             if event.type.startswith(("refund.", "charge."))
             for name in ("payment_intent", "charge", "id")
             if event.payload.get(name)
         }
-        if not wanted:
-            return set()
+        of_invoices = (subscription_of(event.payload) for event in taken.events if event.type.startswith("invoice."))
+        subscriptions = set(filter(None, of_invoices))
+        if not payments and not subscriptions:
+            return Stored(payments=(), subscriptions=())
+        organization_id = str(taken.organization_id)
         with self._open_store().reading() as session:
-            return storage.sale_payments.settled(session, str(taken.organization_id), wanted)
+            return Stored(
+                payments=storage.sale_payments.settled(session, organization_id, payments),
+                subscriptions=storage.sales.sold_subscriptions(session, organization_id, subscriptions),
+            )
 
     async def _ingest(self, taken: _Taken, events: Sequence[Event], facts: Sequence[Fact]) -> None:
         if events:
@@ -167,6 +175,11 @@ class InboxWorker:
                 storage.inbox.set_aside(session, taken.account, event_ids, state, note, self._clock())
 
         await to_thread.run_sync(set_aside)
+
+
+def subscription_of(invoice: JsonObject) -> str | None:
+    """The subscription of an invoice of any version of the API."""
+    return subscription_of_invoice(invoice) or id_of(invoice.get("subscription"))
 
 
 def _event(row: InboxEventRow) -> Event:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rekomi_mcp.domain.sales import Fact, Reversal, SaleReference, SaleSource
+from rekomi_mcp.domain.sales import Fact, Reversal, Sale, SaleReference, SaleSource
 from rekomi_mcp.gateways import stripe_facts as shapes
 from rekomi_mcp.gateways.stripe import API_VERSION, StripeAccount
-from rekomi_mcp.gateways.stripe_lists import checkout_of_invoice, sales_of_payment, with_all_lines
+from rekomi_mcp.gateways.stripe_lists import checkout_of_invoice, paid_before, sales_of_payment, with_all_lines
 
 JsonObject = dict[str, Any]
 
@@ -31,11 +31,18 @@ class Event:
         return self.api_version == API_VERSION
 
 
-async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collection[str]) -> list[Fact]:
-    """The facts one event brings.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store knows of these events, so that Stripe need not be asked."""
 
-    Args:
-        known_payments: payment ids of which the store knows what they paid; for others of a refund Stripe is asked.
+    payments: Collection[str]
+    """Of those that refunds name: whose sales are there."""
+    subscriptions: Collection[str]
+    """Of those that invoices are of: which have a sale there."""
+
+
+async def facts_of(event: Event, stripe: StripeAccount, stored: Stored) -> list[Fact]:
+    """The facts one event brings.
 
     Raises:
         Refusal: Stripe could not be asked, or knows nothing of the object.
@@ -45,10 +52,21 @@ async def facts_of(event: Event, stripe: StripeAccount, known_payments: Collecti
     unknown = {
         fact.payment_intent_id
         for fact in facts
-        if isinstance(fact, Reversal) and not any(p in known_payments for p in fact.payment_ids)
+        if isinstance(fact, Reversal) and not any(p in stored.payments for p in fact.payment_ids)
     }
     references = [await sales_of_payment(stripe, payment_id, event.id) for payment_id in sorted(filter(None, unknown))]
-    return [*(reference for of_payment in references for reference in of_payment), *facts]
+    before = [await paid_before(stripe, sale) for sale in _with_a_past(event, facts, stored)]
+    return [fact for several in (*references, *before) for fact in several] + facts
+
+
+def _with_a_past(event: Event, facts: Sequence[Fact], stored: Stored) -> list[Sale]:
+    """Sales of subscriptions that are new here, but not in Stripe."""
+    sales = [fact for fact in facts if isinstance(fact, Sale) and fact.subscription_id is not None]
+    return [
+        sale
+        for sale in sales
+        if sale.subscription_id not in stored.subscriptions and not shapes.is_first(event.payload)
+    ]
 
 
 async def _checkout_completed(event: Event, stripe: StripeAccount) -> list[Fact]:

@@ -4,6 +4,7 @@ Every row but the inbox's belongs to one organization, and every index that a li
 integer in the minor unit of the currency beside it; rates are basis points or minor units.
 """
 
+from rekomi_mcp.storage.tables.earlier_payments import EarlierPaymentRow as EarlierPaymentRow
 from rekomi_mcp.storage.tables.organizations import ApiTokenRow as ApiTokenRow
 from rekomi_mcp.storage.tables.organizations import DeploymentRow as DeploymentRow
 from rekomi_mcp.storage.tables.organizations import OrganizationRow as OrganizationRow

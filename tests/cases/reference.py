@@ -50,6 +50,7 @@ def conversions(case: Case) -> list[Conversion]:
     owner_of_code = {code.promotion_code: code.affiliate for code in case.seeds.codes}
     owner: dict[str, str] = {}
     paid_invoices: dict[str, int] = defaultdict(int)
+    heard_since = min(delivery.event["created"] for delivery in case.deliveries)
     found: list[Conversion] = []
     for sale in _sales(case):
         known = [key for key in (sale.subscription, sale.customer) if key is not None]
@@ -64,7 +65,7 @@ def conversions(case: Case) -> list[Conversion]:
         if sale.subscription is not None:
             index = paid_invoices[sale.subscription]
             paid_invoices[sale.subscription] += not sale.is_between
-        if claims and _earns(case, index):
+        if claims and sale.at >= heard_since and _earns(case, index):
             found.append(_conversion(case, sale, claims[0]))
     return found
 

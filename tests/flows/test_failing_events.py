@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from rekomi_mcp.sandbox.state import State
 from rekomi_mcp.tools.ingest import operation as ingest
 from rekomi_mcp.workers import inbox as inbox_worker
 from rekomi_mcp.workers.inbox import MAX_ATTEMPTS
-from rekomi_mcp.workers.translate import Event, facts_of
+from rekomi_mcp.workers.translate import Event, Stored, facts_of
 from tests.support.books import remaining, sales_and_entries
 from tests.support.shop import JsonObject, Shop
 from tests.support.stripe_events import events_of, inbox, states
@@ -28,10 +28,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], set[str]]:
     """Makes the translation of one event raise until its id is taken out of the set again."""
     poisoned: set[str] = set()
 
-    async def translate(event: Event, stripe: StripeAccount, known: Sequence[str]) -> list[Fact]:
+    async def translate(event: Event, stripe: StripeAccount, stored: Stored) -> list[Fact]:
         if event.id in poisoned:
             raise ZeroDivisionError("poisoned")
-        return await facts_of(event, stripe, known)
+        return await facts_of(event, stripe, stored)
 
     monkeypatch.setattr(inbox_worker, "facts_of", translate)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rekomi_mcp.domain.sales import (
+    EarlierPayment,
     Fact,
     Payment,
     Referral,
@@ -78,12 +79,15 @@ class History:
     """Some sales again, by an event that knows neither codes nor clicks."""
     checkouts: list[Sale]
     """Where a payment of some sales was made, before it was put on their invoices."""
+    earlier: list[EarlierPayment] = field(default_factory=list[EarlierPayment])
+    """What was paid of subscriptions before: of some of it a sale is told, too."""
 
     def events(self) -> list[Event]:
         facts: list[Fact] = [
             *self.sales,
             *self.checkouts,
             *self.started,
+            *self.earlier,
             *self.partly_told,
             *(r for each in self.reversals for r in each),
         ]
@@ -157,6 +161,19 @@ def _started(draw: st.DrawFn) -> list[SubscriptionStarted]:
             found.append(
                 SubscriptionStarted(subscription, customer, "", day(begun + draw(st.integers(1, 3))), draw(TOLD_CODES))
             )
+    return found
+
+
+@st.composite
+def _earlier(draw: st.DrawFn, sales: Sequence[Sale]) -> list[EarlierPayment]:
+    found = [
+        EarlierPayment(sale.subscription_id, sale.source_id, "", sale.occurred_at)
+        for sale in sales
+        if sale.subscription_id is not None and sale.is_counted and sale.net_minor > 0 and draw(st.booleans())
+    ]
+    for number in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        subscription = draw(st.sampled_from(["sub_1", "sub_2"]))
+        found.append(EarlierPayment(subscription, f"in_before_{number}", "", day(draw(DAYS) - 2)))
     return found
 
 
@@ -242,6 +259,7 @@ def histories(draw: st.DrawFn) -> History:
         reversals=draw(_reversals(sales)),
         partly_told=[replace(sale, promotion_code_ids=(), referral=None) for sale in again],
         checkouts=draw(_checkouts(sales)),
+        earlier=draw(_earlier(sales)),
     )
 
 

@@ -71,9 +71,15 @@ class Model:
             sale,
             promotion_code_ids=tuple(dict.fromkeys(codes)),
             referral=min(referrals, key=lambda referral: referral.click_id or "", default=sale.referral),
-            customer_email=next((c.customer_email for c in made if c.customer_email), sale.customer_email),
+            customer_email=self._email(sale, [c.customer_email for c in made if c.customer_email]),
             begun_at=made[0].occurred_at,
         )
+
+    def _email(self, sale: Sale, of_checkouts: Sequence[str]) -> str | None:
+        own = sale.customer_email
+        if own is not None and own.lower() not in {email.lower() for email in of_checkouts}:
+            return own
+        return of_checkouts[0] if of_checkouts else None
 
     def _sell(self, sale: Sale) -> None:
         won = self._winner(sale)
@@ -135,7 +141,14 @@ class Model:
         return index >= delay and (months is None or index - delay <= months)
 
     def _paid_before(self, sale: Sale) -> int:
-        return sum(
+        told = {other.source_id for other in self.history.sales}
+        untold = sum(
+            other.subscription_id == sale.subscription_id
+            and other.invoice_id not in told
+            and other.occurred_at < sale.occurred_at
+            for other in self.history.earlier
+        )
+        return untold + sum(
             other.subscription_id == sale.subscription_id
             and other.is_counted
             and other.net_minor > 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rekomi_mcp.domain.attribution import NO_CLAIM, Candidate, Decision, decide
-from rekomi_mcp.domain.sales import Payment, Sale
+from rekomi_mcp.domain.sales import EarlierPayment, Payment, Sale, SaleSource
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.binding import bind, origin_of_sale, unbind
@@ -28,6 +28,8 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
     if recorded is None:
         recorded = known.recorded[key] = Recorded(new_id(), sale, row=None)
         writes.new_sale(context, recorded)
+        if known.note_sold(sale):
+            writes.no_earlier_payment(sale)
         _note_double(known, recorded)
         _begin_as_its_checkout(known, recorded)
         _decide(context, known, writes, recorded)
@@ -41,6 +43,14 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
         for payment_id in sorted(known.payments.of(key)):
             link_payment(context, known, writes, Payment(payment_id), invoice)
     settle_shared(context, known, writes, key)
+
+
+def note_earlier_payment(context: Context, known: Known, writes: Writes, fact: EarlierPayment) -> None:
+    """Count what was paid of a subscription before, unless it is counted already."""
+    is_sale = (SaleSource.Invoice.value, fact.invoice_id) in known.recorded
+    if not is_sale and fact.invoice_id not in known.paid_before:
+        known.note_paid_before(fact.subscription_id, fact.invoice_id, fact.occurred_at)
+        writes.earlier_payment(context, fact)
 
 
 def _learn(context: Context, known: Known, writes: Writes, recorded: Recorded, told: Sale) -> None:
@@ -210,9 +220,22 @@ def _take_lead_back(known: Known, writes: Writes, sale: Sale, affiliate_id: str)
     email_key = (sale.customer_email or "").lower()
     of_affiliate = [lead for lead in known.leads.get(email_key, ()) if lead.affiliate_id == affiliate_id]
     lead = next((lead for lead in of_affiliate if lead.is_of_sale), None)
-    if lead is not None and lead.since == sale.occurred_at:
+    if lead is not None and lead.since == sale.occurred_at and not _has_twin(known, sale, email_key, affiliate_id):
         known.forget_lead(email_key, lead)
         writes.gone_lead(lead, is_recorded=len(of_affiliate) > 1)
+
+
+def _has_twin(known: Known, sale: Sale, email_key: str, affiliate_id: str) -> bool:
+    """Whether another sale of the same second is the same signup."""
+    return any(
+        each.outcome == FREE
+        and each.winner is not None
+        and each.winner["affiliateId"] == affiliate_id
+        and each.sale.occurred_at == sale.occurred_at
+        and (each.sale.customer_email or "").lower() == email_key
+        for key, each in known.recorded.items()
+        if key != key_of(sale)
+    )
 
 
 def _record(recorded: Recorded, seen: Sale, decision: Decision, terms: Terms | None) -> dict[str, object]:

@@ -98,16 +98,22 @@ def _told(facts: Iterable[Fact]) -> Iterator[tuple[str, SaleKey]]:
 def _joined(invoice: Sale, checkouts: Sequence[Sale]) -> Sale:
     """The invoice's sale with what its checkout says, as if the checkout had named its invoice."""
     codes = [code for sale in (*checkouts, invoice) for code in sale.promotion_code_ids]
-    email = next((sale.customer_email for sale in checkouts if sale.customer_email), None)
     return replace(
         invoice,
         promotion_code_ids=tuple(dict.fromkeys(codes)),
         referral=_referral((*checkouts, invoice)),
-        # Also before the invoice's own: which of those it has was told by whom does not show any more.
-        customer_email=email or invoice.customer_email,
+        customer_email=_email(invoice, checkouts),
         payments=(*invoice.payments, *_others(invoice, checkouts)),
         begun_at=min(sale.occurred_at for sale in checkouts),
     )
+
+
+def _email(invoice: Sale, checkouts: Sequence[Sale]) -> str | None:
+    """The invoice's own address, but that of its first checkout where it has none, or one that a checkout may have told."""
+    told = [sale.customer_email for sale in checkouts if sale.customer_email]
+    own = (invoice.customer_email or "").lower()
+    is_told = not own or own in (email.lower() for email in told)
+    return told[0] if told and is_told else invoice.customer_email
 
 
 def _others(invoice: Sale, checkouts: Sequence[Sale]) -> Iterator[Payment]:

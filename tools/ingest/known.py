@@ -157,6 +157,9 @@ class Known:
     past_terms: dict[str, list[tuple[datetime, dict[str, Any]]]]
     """What was in force before, of those that changed: until when, and the values by column, oldest first."""
     paid_times: dict[str, list[datetime]]
+    """When subscriptions were paid, by sales and before them."""
+    paid_before: dict[str, datetime]
+    """Invoices that are no sales and count for their subscription, with the time of their payment."""
     reversals: dict[str, Reversal] = field(default_factory=dict[str, Reversal])
     _reversals_of: dict[Ref, set[str]] = field(default_factory=dict[Ref, set[str]])
     """By payment and by sale."""
@@ -201,6 +204,18 @@ class Known:
     def note_paid(self, subscription_id: str, at: datetime) -> None:
         insort(self.paid_times.setdefault(subscription_id, []), at)
         self.note_change((SUBSCRIPTION, subscription_id), at)
+
+    def note_paid_before(self, subscription_id: str, invoice_id: str, at: datetime) -> None:
+        self.paid_before[invoice_id] = at
+        self.note_paid(subscription_id, at)
+
+    def note_sold(self, sale: Sale) -> bool:
+        """Whether an invoice that counted before it was a sale is one now."""
+        at = self.paid_before.pop(sale.source_id, None)
+        if at is None or sale.subscription_id is None:
+            return False
+        self.paid_times[sale.subscription_id].remove(at)
+        return True
 
     def note_corrected(self, before: Sale, after: Sale) -> None:
         """A recorded sale has another amount now: one that costs nothing any more is no payment of its subscription."""

@@ -14,22 +14,25 @@ from rekomi_mcp.domain.access import Gate, Scope
 from rekomi_mcp.domain.sales import (
     CodeChanged,
     CouponDeleted,
+    EarlierPayment,
     Fact,
     Reversal,
     Sale,
     SaleReference,
+    SaleSource,
     SubscriptionEnded,
     SubscriptionStarted,
 )
 from rekomi_mcp.operation import Context, Input, Operation, Output
 from rekomi_mcp.tools.ingest.binding import bind_subscription
 from rekomi_mcp.tools.ingest.coupons import note_code, note_coupon
-from rekomi_mcp.tools.ingest.crediting import credit, credit_again
+from rekomi_mcp.tools.ingest.crediting import credit, credit_again, note_earlier_payment
 from rekomi_mcp.tools.ingest.known import Known, Recorded, key_of
-from rekomi_mcp.tools.ingest.loading import load, sale_of
+from rekomi_mcp.tools.ingest.loading import load
 from rekomi_mcp.tools.ingest.payments import SaleKey
 from rekomi_mcp.tools.ingest.reversing import link_payment, reverse, settle_shared
 from rekomi_mcp.tools.ingest.starts import start_of
+from rekomi_mcp.tools.ingest.stored import sale_of
 from rekomi_mcp.tools.ingest.writes import Writes
 
 AT_ONCE = 500
@@ -128,6 +131,8 @@ def _order(step: Fact | Recorded | _OwnTime) -> tuple[int, float, int, str]:
             return 1, step.sale.earned_at.timestamp(), 2, _name(key_of(step.sale))
         case _OwnTime():
             return 1, step.at.timestamp(), 2, _name(step.key)
+        case EarlierPayment():
+            return 1, step.occurred_at.timestamp(), 2, _name((SaleSource.Invoice.value, step.invoice_id))
         case SubscriptionStarted():
             return 1, step.occurred_at.timestamp(), 0 if step.at_checkout else 1, step.subscription_id
         case _:
@@ -146,6 +151,8 @@ def _apply(context: Context, known: Known, writes: Writes, fact: Fact) -> None:
             reverse(context, known, writes, fact)
         case SubscriptionStarted():
             bind_subscription(context, known, writes, fact)
+        case EarlierPayment():
+            note_earlier_payment(context, known, writes, fact)
         case SubscriptionEnded():
             writes.ended_subscriptions.append({"subscription_id": fact.subscription_id, "at": fact.occurred_at})
         case SaleReference():

@@ -8,7 +8,7 @@ from typing import Any
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.ledger import EntryKind
-from rekomi_mcp.domain.sales import Payment, Reversal, Sale, SubscriptionStarted
+from rekomi_mcp.domain.sales import EarlierPayment, Payment, Reversal, Sale, SubscriptionStarted
 from rekomi_mcp.operation import Context
 from rekomi_mcp.storage.ids import new_id
 from rekomi_mcp.tools.ingest.known import Binding, Earning, Lead, Recorded, Ref
@@ -41,6 +41,9 @@ class Writes:
     gone_bindings: set[Ref] = field(default_factory=set[Ref])
     """Those that were there and are not bound again."""
     ended_subscriptions: list[RowValues] = field(default_factory=_rows)
+    earlier_payments: dict[Ref, RowValues] = field(default_factory=dict[Ref, RowValues])
+    """By subscription and invoice."""
+    gone_earlier_payments: list[Ref] = field(default_factory=list[Ref])
     subscription_starts: dict[tuple[str, str], RowValues] = field(default_factory=dict[tuple[str, str], RowValues])
     """By promotion code and subscription."""
     leads: dict[str, RowValues] = field(default_factory=_by_id)
@@ -271,6 +274,19 @@ class Writes:
         self.bindings.pop(ref, None)
         self.gone_bindings.add(ref)
 
+    def earlier_payment(self, context: Context, fact: EarlierPayment) -> None:
+        self.earlier_payments[fact.subscription_id, fact.invoice_id] = {
+            "organization_id": context.organization_id,
+            "subscription_id": fact.subscription_id,
+            "invoice_id": fact.invoice_id,
+            "paid_at": fact.occurred_at,
+        }
+
+    def no_earlier_payment(self, sale: Sale) -> None:
+        key = (sale.subscription_id or "", sale.source_id)
+        if self.earlier_payments.pop(key, None) is None:
+            self.gone_earlier_payments.append(key)
+
     def flush(self, context: Context, stored_bindings: set[Ref]) -> None:
         session, sales, tables = context.session, storage.sales, storage.tables
         add_missing = storage.rows.add_missing
@@ -286,6 +302,8 @@ class Writes:
         sales.rebind(session, context.organization_id, moved)
         sales.unbind(session, context.organization_id, self.gone_bindings - self.bindings.keys())
         sales.end_bindings(session, context.organization_id, self.ended_subscriptions)
+        add_missing(session, tables.EarlierPaymentRow, list(self.earlier_payments.values()))
+        storage.earlier_payments.remove(session, context.organization_id, self.gone_earlier_payments)
         storage.subscription_starts.keep(session, list(self.subscription_starts.values()))
         storage.leads.remove(session, context.organization_id, self.gone_leads)
         storage.leads.set_free_sales(session, context.organization_id, self.free_sales)

@@ -18,8 +18,8 @@ from rekomi_mcp.domain.sales import Reversal, Sale
 from rekomi_mcp.operation import Context
 from rekomi_mcp.tools.ingest import decide_facts
 from rekomi_mcp.tools.ingest.known import DENIED, Known, Recorded, SaleKey, key_of
-from rekomi_mcp.tools.ingest.loading import reversal_of
 from rekomi_mcp.tools.ingest.reversing import part_of
+from rekomi_mcp.tools.ingest.stored import reversal_of
 from rekomi_mcp.tools.ingest.terms import CREDITED, DUPLICATE
 from rekomi_mcp.tools.ingest.writes import Writes
 from rekomi_mcp.tools.reconciling.stripe_walk import Walk

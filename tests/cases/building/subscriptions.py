@@ -103,9 +103,15 @@ def renewal_due(world: World, subscribed: Subscribed) -> JsonObject:
 
 def renew(world: World, subscribed: Subscribed) -> JsonObject:
     """The next month's invoice, paid at once."""
+    invoice = renew_unheard(world, subscribed)
+    world.tell("invoice.paid", invoice)
+    return invoice
+
+
+def renew_unheard(world: World, subscribed: Subscribed) -> JsonObject:
+    """The same, before anybody listens."""
     invoice = renewal_due(world, subscribed)
     invoices.mark_paid(world, invoice)
-    world.tell("invoice.paid", invoice)
     return invoice
 
 

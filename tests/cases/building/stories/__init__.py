@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.cases.building.stories import (
     adoption,
+    before,
     clicks,
     codes,
     credits,
@@ -43,6 +44,7 @@ _SUBJECTS = (
     adoption,
     periods,
     late_invoices,
+    before,
 )
 STORIES: tuple[Tell, ...] = tuple(tell for subject in _SUBJECTS for tell in subject.STORIES)
 
