@@ -28,7 +28,7 @@ def credit(context: Context, known: Known, writes: Writes, sale: Sale) -> None:
     if recorded is None:
         recorded = known.recorded[key] = Recorded(new_id(), sale, row=None)
         writes.new_sale(context, recorded)
-        if known.note_sold(sale):
+        if known.count_as_sale(sale):
             writes.no_earlier_payment(sale)
         _note_double(known, recorded)
         _begin_as_its_checkout(known, recorded)

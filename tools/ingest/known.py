@@ -209,8 +209,8 @@ class Known:
         self.paid_before[invoice_id] = at
         self.note_paid(subscription_id, at)
 
-    def note_sold(self, sale: Sale) -> bool:
-        """Whether an invoice that counted before it was a sale is one now."""
+    def count_as_sale(self, sale: Sale) -> bool:
+        """Count an invoice by its sale from now on; answers whether it was counted without one before."""
         at = self.paid_before.pop(sale.source_id, None)
         if at is None or sale.subscription_id is None:
             return False
