@@ -50,7 +50,7 @@ def conversions(case: Case) -> list[Conversion]:
     owner_of_code = {code.promotion_code: code.affiliate for code in case.seeds.codes}
     owner: dict[str, str] = {}
     paid_invoices: dict[str, int] = defaultdict(int)
-    heard_since = min(delivery.event["created"] for delivery in case.deliveries)
+    heard_since = min((delivery.event["created"] for delivery in case.deliveries), default=0)
     found: list[Conversion] = []
     for sale in _sales(case):
         known = [key for key in (sale.subscription, sale.customer) if key is not None]
