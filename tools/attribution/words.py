@@ -36,6 +36,8 @@ WHY_NOBODY = {
     "program_inactive": "The program was switched off then.",
 }
 
+_BY_ITS_NUMBER = ("recurring_months_over", "recurring_delay")
+
 
 def why_nobody(outcome: str) -> str:
     """What a sale's outcome means, when it is not that somebody was credited."""
@@ -100,4 +102,8 @@ def _why_not(sale: SaleView, affiliate: str | None, adopted: Sequence[str], begu
         return f"{why_nobody(sale.outcome)}{_unknown(sale.referral)}"
     if sale.outcome.startswith("affiliate_"):
         return f"{affiliate} had the claim, but was {sale.outcome.removeprefix('affiliate_')} then and could not earn."
+    if sale.outcome in _BY_ITS_NUMBER:
+        number = sale.decision["terms"]["invoice_index"] + 1
+        counted = f"It was payment {number} of its subscription, counting those from before this server knew of it."
+        return f"{why_nobody(sale.outcome)} {counted}"
     return why_nobody(sale.outcome)
