@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session, select
 
 from rekomi_mcp.domain.ledger import NOT_PAYABLE
-from rekomi_mcp.domain.sales import Payment, Sale, SaleSource, SubscriptionStarted
+from rekomi_mcp.domain.sales import Payment, Referral, Sale, SaleSource, SubscriptionStarted
 from rekomi_mcp.storage import past_terms, rows
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
@@ -220,3 +220,35 @@ def test_what_a_sale_bound_as_of_its_checkout_is_not_bound_when_it_is_won_at_its
     ]
     history = History(Renewals(None, 0), Changes(tom_paused=(2, 5)), sales, [], [], [], checkouts)
     told_in_every_order(duo, history, ("customer", "cus_kim", "Tom Ray"))
+
+
+def test_of_two_checkouts_with_different_addresses_the_first_one_counts(duo: Stage) -> None:
+    """Kim's signup is Tom's; her invoice has no address, and somebody else paid the rest of it a day later."""
+    sale = sold(0, 5, customer_email=None, payments=(Payment("pi_0", 2000), Payment("pi_1", 2400)))
+    at_checkout: dict[str, Any] = {"source": SaleSource.CheckoutSession, "customer_id": None}
+    checkouts = [
+        replace(
+            sale,
+            source_id=f"cs_{n}",
+            occurred_at=day(n),
+            customer_email=email,
+            payments=(Payment(f"pi_{n}"),),
+            **at_checkout,
+        )
+        for n, email in enumerate(("kim@example.com", "lou@example.com"))
+    ]
+    history = History(Renewals(None, 0), Changes(), [sale], [], [], [], checkouts)
+    told_in_every_order(duo, history, ("customer", "cus_kim", "Tom Ray"))
+
+
+def test_of_two_signups_in_one_second_one_stays_when_the_other_was_none(duo: Stage) -> None:
+    """Lou signs up by Sarah's link; what Kim gets for nothing in that second, with Lou's address, follows a payment."""
+    free: dict[str, Any] = {"net_minor": 0, "gross_minor": 0, "customer_email": "lou@example.com"}
+    sales = [
+        sold(0, 0, subscription_id="sub_1", customer_email=None),
+        sold(1, 2, **free | {"customer_id": None}, referral=Referral(click_id="click_1")),
+        sold(2, 2, **free, subscription_id="sub_1", promotion_code_ids=("promo_sarah",)),
+        sold(3, 4, customer_id="cus_max", customer_email="lou@example.com"),
+    ]
+    history = History(Renewals(None, 0), Changes(), sales, [], [], [], [])
+    told_in_every_order(duo, history, ("customer", "cus_max", "Sarah Lee"))
