@@ -126,7 +126,7 @@ class InboxWorker:
             for name in ("payment_intent", "charge", "id")
             if event.payload.get(name)
         }
-        of_invoices = (subscription_of(event.payload) for event in taken.events if event.type.startswith("invoice."))
+        of_invoices = (_subscription_of(event.payload) for event in taken.events if event.type.startswith("invoice."))
         subscriptions = set(filter(None, of_invoices))
         if not payments and not subscriptions:
             return Stored(payments=(), subscriptions=())
@@ -177,7 +177,7 @@ class InboxWorker:
         await to_thread.run_sync(set_aside)
 
 
-def subscription_of(invoice: JsonObject) -> str | None:
+def _subscription_of(invoice: JsonObject) -> str | None:
     """The subscription of an invoice of any version of the API."""
     return subscription_of_invoice(invoice) or id_of(invoice.get("subscription"))
 

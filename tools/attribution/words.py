@@ -103,7 +103,8 @@ def _why_not(sale: SaleView, affiliate: str | None, adopted: Sequence[str], begu
     if sale.outcome.startswith("affiliate_"):
         return f"{affiliate} had the claim, but was {sale.outcome.removeprefix('affiliate_')} then and could not earn."
     if sale.outcome in _BY_ITS_NUMBER:
-        number = sale.decision["terms"]["invoice_index"] + 1
-        counted = f"It was payment {number} of its subscription, counting those from before this server knew of it."
+        # Not which payment it was itself: an extra between two of them is none.
+        number = sale.decision["terms"]["invoice_index"]
+        counted = f"Payments of its subscription before it, also from before this server knew of it: {number}."
         return f"{why_nobody(sale.outcome)} {counted}"
     return why_nobody(sale.outcome)

@@ -211,8 +211,10 @@ class Known:
 
     def count_as_sale(self, sale: Sale) -> bool:
         """Count an invoice by its sale from now on; answers whether it was counted without one before."""
+        if sale.source is not SaleSource.Invoice or sale.subscription_id is None:
+            return False
         at = self.paid_before.pop(sale.source_id, None)
-        if at is None or sale.subscription_id is None:
+        if at is None:
             return False
         self.paid_times[sale.subscription_id].remove(at)
         return True
