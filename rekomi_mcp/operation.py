@@ -183,10 +183,20 @@ class ThreeSteps(Generic[In, T, Reply, Out]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp(Generic[Q, Reply]):
+    """What an inquiry asks Stripe once more, where only the first reply beside the store shows what is lacking."""
+
+    ask: Callable[[Context, Reply], Q | None]
+    """A transaction that only reads: say what to look up, or that nothing is lacking."""
+    call: Callable[[Any, Q, Reply], Awaitable[Reply]]
+    """The requests to Stripe; the whole reply. They must only read, and leave the first reply as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry(Generic[In, Q, Reply, Out]):
     """How an operation runs whose answer needs a reading of Stripe: nothing is written there, nothing is left pending.
 
-    Between asking and answering no transaction is open, so the question is put together a second time when the answer
+    Between asking and answering no transaction is open, so the questions are put together a second time when the answer
     is written: what `ask` checked holds then, or the caller is told that it changed.
     """
 
@@ -196,6 +206,7 @@ class Inquiry(Generic[In, Q, Reply, Out]):
     """The requests to Stripe, given the account's gateway. They must only read."""
     answer: Callable[[Context, In, Reply], Out]
     """A transaction, right after `ask` has run in it again: of a write, the one that writes."""
+    follow_up: FollowUp[Any, Reply] | None = None
 
 
 @dataclass(frozen=True, slots=True)

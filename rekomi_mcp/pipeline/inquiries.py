@@ -1,5 +1,7 @@
 """Operations that ask Stripe before they act: ask in one transaction, look it up in none, answer in another.
 
+Where the reply leaves something open they ask once more, in the same way.
+
 Nothing is written to Stripe, so there is nothing to finish after a crash: what fails has changed nothing anywhere.
 """
 
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.errors import Conflict, Refusal, StripeTimeout, StripeUnavailable
-from rekomi_mcp.operation import Context, Input, Inquiry, Question
+from rekomi_mcp.operation import Context, FollowUp, Input, Inquiry, Question
 from rekomi_mcp.pipeline import trail
 from rekomi_mcp.pipeline.admission import Admission, Deployment, Gatekeeper
 from rekomi_mcp.pipeline.calls import Answer, Call
@@ -30,6 +32,16 @@ class Asked:
     request: Input
     key: Key | None
     question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """Stripe's word."""
+
+    first: Any
+    more: Question | None
+    """What was asked then."""
+    whole: Any
 
 
 class InquiryRunner:
@@ -51,8 +63,8 @@ class InquiryRunner:
             asked = await self._in_thread(lambda: self._ask(call, inquiry, admission))
             if isinstance(asked, Answer):
                 return asked
-            reply = await self._look_up(inquiry, asked.question)
-            return await self._in_thread(lambda: self._answer(call, inquiry, admission, asked, reply))
+            replied = await self._look_up(inquiry, admission, asked)
+            return await self._in_thread(lambda: self._answer(call, inquiry, admission, asked, replied))
         except Refusal as refusal:
             refusal.quota = admission.quota
             if not call.operation.reads:
@@ -75,24 +87,33 @@ class InquiryRunner:
                 return Answer(first, replayed=True, quota=admission.quota)
             return Asked(request, key, inquiry.ask(context, request))
 
-    async def _look_up(self, inquiry: Inquiry[Any, Any, Any, Any], question: Question) -> Any:
+    async def _look_up(self, inquiry: Inquiry[Any, Any, Any, Any], admission: Admission, asked: Asked) -> Replied:
+        account, follow_up = self._deployment.stripe.account(asked.question.account), inquiry.follow_up
         try:
-            return await inquiry.call(self._deployment.stripe.account(question.account), question)
+            reply = await inquiry.call(account, asked.question)
+            if follow_up is None:
+                return Replied(reply, None, reply)
+            more = await self._in_thread(lambda: self._ask_more(follow_up, admission, reply))
+            return Replied(reply, more, reply if more is None else await follow_up.call(account, more, reply))
         except StripeTimeout:  # the outcome of a reading is never in doubt
             raise StripeUnavailable(
                 "Stripe did not answer in time, and nothing was changed. Try again in a minute."
             ) from None
 
+    def _ask_more(self, follow_up: FollowUp[Any, Any], admission: Admission, reply: Any) -> Question | None:
+        with self._reading(admission) as context:
+            return follow_up.ask(context, reply)
+
     def _answer(
-        self, call: Call, inquiry: Inquiry[Any, Any, Any, Any], admission: Admission, asked: Asked, reply: Any
+        self, call: Call, inquiry: Inquiry[Any, Any, Any, Any], admission: Admission, asked: Asked, replied: Replied
     ) -> Answer:
         key, reads = asked.key, call.operation.reads
         with self._reading(admission) if reads else self._gatekeeper.writing(admission) as context:
             if key is not None and (first := first_answer(context, key)) is not None:
                 return Answer(first, replayed=True, quota=admission.quota)
-            if inquiry.ask(context, asked.request) != asked.question:
+            if not _is_as_asked(context, inquiry, asked, replied):
                 raise Conflict("What this rests on was changed while Stripe was asked. Try again.")
-            body = inquiry.answer(context, asked.request, reply).model_dump(mode="json")
+            body = inquiry.answer(context, asked.request, replied.whole).model_dump(mode="json")
             if key is not None:
                 storage.idempotency.remember(context.session, key.organization_id, key.operation, key.key, body)
             if not reads:
@@ -103,3 +124,10 @@ class InquiryRunner:
     def _reading(self, admission: Admission) -> Generator[Context]:
         with self._deployment.open_store().reading() as session:
             yield self._gatekeeper.context(session, admission)
+
+
+def _is_as_asked(context: Context, inquiry: Inquiry[Any, Any, Any, Any], asked: Asked, replied: Replied) -> bool:
+    """Whether the same would be asked now."""
+    if inquiry.ask(context, asked.request) != asked.question:
+        return False
+    return inquiry.follow_up is None or inquiry.follow_up.ask(context, replied.first) == replied.more

@@ -20,6 +20,8 @@ STORIES = (
     "free_plan_becomes_a_paid_one",
     "period_begun_after_many_changes",
     "extra_between_two_months",
+    "renewal_of_a_subscription_of_before",
+    "last_renewal_of_a_subscription_of_before",
 )
 FOLDERS = [folder for folder in folders() if folder.name.partition("_")[2] in STORIES]
 

@@ -13,6 +13,7 @@ from rekomi_mcp.domain.paging import decode_cursor, encode_cursor, foreign_curso
 from rekomi_mcp.operation import Context, Inquiry, Operation, Route
 from rekomi_mcp.tools.fields import ListInput, ListOutput, Mode, Moment
 from rekomi_mcp.tools.reconciling.differences import compare
+from rekomi_mcp.tools.reconciling.payments_before import EARLIER_PAYMENTS
 from rekomi_mcp.tools.reconciling.stripe_walk import Walk, walk
 from rekomi_mcp.tools.reconciling.window import WindowQuestion, question_of
 from rekomi_mcp.tools.reconciling.words import Counts, Finding, count, present
@@ -99,7 +100,7 @@ FIND_MISSED_SALES = Operation(
     toolset="tracking",
     input=FindInput,
     output=MissedSales,
-    inquiry=Inquiry(ask=_ask, call=walk, answer=_answer),
+    inquiry=Inquiry(ask=_ask, call=walk, follow_up=EARLIER_PAYMENTS, answer=_answer),
     route=Route("GET", "/api/v1/tracking/missed-sales"),
     scope=Scope.READ,
 )

@@ -15,6 +15,7 @@ from rekomi_mcp.operation import Context, Input, Inquiry, Operation, Output, Rou
 from rekomi_mcp.tools.fields import Mode, Moment
 from rekomi_mcp.tools.ingest import apply_facts
 from rekomi_mcp.tools.reconciling.differences import Comparison, compare, fingerprint
+from rekomi_mcp.tools.reconciling.payments_before import EARLIER_PAYMENTS, facts_to_record
 from rekomi_mcp.tools.reconciling.stripe_walk import Walk, walk
 from rekomi_mcp.tools.reconciling.window import WindowQuestion, question_of
 from rekomi_mcp.tools.reconciling.words import CommissionEffect, Counts, Finding, count, present, present_effects
@@ -82,7 +83,7 @@ def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
             plan=plan.model_dump(mode="json"),
         )
     answer = _present(context, question, found, comparison, f"{_what(comparison)} put right.", repaired=True)
-    apply_facts(context, found.facts, corrects=True)
+    apply_facts(context, facts_to_record(context, found, comparison), corrects=True)
     _ends_loss(context, question, found)
     context.changed("tracking", None, after=_note(question, found, answer))
     return answer
@@ -159,7 +160,7 @@ REPAIR_MISSED_SALES = Operation(
     toolset="tracking",
     input=RepairInput,
     output=Repair,
-    inquiry=Inquiry(ask=_ask, call=walk, answer=_answer),
+    inquiry=Inquiry(ask=_ask, call=walk, follow_up=EARLIER_PAYMENTS, answer=_answer),
     route=Route("POST", "/api/v1/tracking/repairs"),
     scope=Scope.READ_WRITE,
     # It grants commission, but only what the program's own rules give: as adopting a code does.

@@ -49,6 +49,8 @@ class Walk:
     """Sales of ours that Stripe does not have."""
     notes: list[str] = field(default_factory=list[str])
     """What was left out, in words."""
+    begun: set[str] = field(default_factory=set[str])
+    """Subscriptions that were made since `since`: nothing was paid of them before."""
     has_gaps: bool = False
     """Whether something since `since` was left out, which only a shorter span brings."""
 
@@ -119,9 +121,9 @@ async def _translate(
         _note_texts(found, owner)
     # The invoice of a checkout is made when it is completed, so it may lie outside of what was read.
     behind = {i: s for s in sessions if s.get("subscription") is None and (i := shapes.id_of(s.get("invoice")))}
-    invoices |= await _at_once(lambda i: stripe.invoice(i), [i for i in behind if i not in invoices], found)
+    invoices |= await at_once(lambda i: stripe.invoice(i), [i for i in behind if i not in invoices], found)
     lacking = [i for i, invoice in invoices.items() if shapes.lacks_lines(invoice)]
-    invoices |= await _at_once(lambda i: with_all_lines(stripe, invoices[i]), lacking, found)
+    invoices |= await at_once(lambda i: with_all_lines(stripe, invoices[i]), lacking, found)
     for invoice_id, invoice in invoices.items():
         sale = shapes.invoice_sale(invoice, _event(invoice_id))
         if sale is not None:
@@ -131,6 +133,7 @@ async def _translate(
         sale = shapes.session_sale(session, _event(session["id"]), _completed_at(session))
         found.facts += [fact for fact in (started, sale) if fact is not None]
     for subscription in objects[Listed.Subscriptions]:
+        found.begun.add(str(subscription["id"]))
         found.facts += shapes.subscription_started(subscription, _event(subscription["id"]), asked_at)
         if subscription.get("ended_at"):
             found.facts.append(shapes.subscription_ended(subscription, _event(subscription["id"]), asked_at))
@@ -179,7 +182,7 @@ async def _find_sales_of_reversals(stripe: StripeAccount, found: Walk) -> None:
     async def references(payment_id: str) -> list[SaleReference]:
         return await sales_of_payment(stripe, payment_id, unknown[payment_id])
 
-    answers = await _at_once(references, unknown, found)
+    answers = await at_once(references, unknown, found)
     found.facts += [each for of_payment in answers.values() for each in of_payment]
 
 
@@ -193,11 +196,11 @@ async def _look_for_ours(stripe: StripeAccount, found: Walk, question: WindowQue
         for source, source_id, at in question.ours
         if (source, source_id) not in listed and at >= found.since
     ]
-    answers = await _at_once(lambda key: is_paid(stripe, *key), unlisted, found)
+    answers = await at_once(lambda key: is_paid(stripe, *key), unlisted, found)
     found.gone += [key for key, paid in answers.items() if not paid]
 
 
-async def _at_once(ask: Callable[[K], Awaitable[V]], wanted: Iterable[K], found: Walk) -> dict[K, V]:
+async def at_once(ask: Callable[[K], Awaitable[V]], wanted: Iterable[K], found: Walk) -> dict[K, V]:
     """The answers to single questions, some at a time; no more than are fair."""
     keys = list(wanted)
     answers: dict[K, V] = {}

@@ -1,0 +1,70 @@
+"""What was paid of subscriptions that are older than the span and new here: a renewal does not say which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import rekomi_mcp.storage as storage
+from rekomi_mcp.domain.sales import Fact, Sale
+from rekomi_mcp.gateways.stripe_lists import paid_before
+from rekomi_mcp.operation import Context, FollowUp, Question
+from rekomi_mcp.tools import lookups
+from rekomi_mcp.tools.reconciling.differences import MISSING, Comparison, compare
+from rekomi_mcp.tools.reconciling.stripe_walk import Walk, at_once
+
+if TYPE_CHECKING:
+    from rekomi_mcp.gateways.stripe import StripeAccount
+
+
+class EarlierPaymentsQuestion(Question):
+    subscriptions: tuple[str, ...]
+    """Those that somebody has a claim to a missing sale of, that with the newest sale first."""
+
+
+def _ask(context: Context, found: Walk) -> EarlierPaymentsQuestion | None:
+    new = _new(context, found)
+    wanted = _claimed(new, compare(context, found)) if new else ()
+    if not wanted:
+        return None
+    return EarlierPaymentsQuestion(account=lookups.stripe_account(context), subscriptions=wanted)
+
+
+async def _call(stripe: StripeAccount, question: EarlierPaymentsQuestion, found: Walk) -> Walk:
+    """The walk with those payments, and without the sales of subscriptions that there were too many of to ask about."""
+    newest = {str(sale.subscription_id): sale for sale in sorted(found.sales, key=lambda sale: sale.occurred_at)}
+    whole = replace(found, notes=list(found.notes))
+    before = await at_once(lambda each: paid_before(stripe, newest[each]), question.subscriptions, whole)
+    unread = set(question.subscriptions) - before.keys()
+    sure = [fact for fact in found.facts if not (isinstance(fact, Sale) and fact.subscription_id in unread)]
+    whole.facts = [*sure, *(payment for payments in before.values() for payment in payments)]
+    return whole
+
+
+def facts_to_record(context: Context, found: Walk, comparison: Comparison) -> list[Fact]:
+    """All but the sales of new subscriptions that nobody has a claim to, which nothing was asked about.
+
+    With a sale here a subscription is not new any more, and its next renewal, which may be somebody's, would be counted
+    without what was paid before.
+    """
+    new = _new(context, found)
+    left = {str(sale.subscription_id) for sale in new} - set(_claimed(new, comparison))
+    return [fact for fact in found.facts if not (isinstance(fact, Sale) and fact.subscription_id in left)]
+
+
+def _new(context: Context, found: Walk) -> Sequence[Sale]:
+    """The sales of subscriptions that are older than the span and have no sale here, newest first."""
+    renewals = [s for s in found.sales if s.subscription_id is not None and s.subscription_id not in found.begun]
+    subscriptions = {str(sale.subscription_id) for sale in renewals}
+    known = storage.sales.sold_subscriptions(context.session, context.organization_id, subscriptions)
+    new = [sale for sale in renewals if sale.subscription_id not in known]
+    return sorted(new, key=lambda sale: (sale.occurred_at, sale.source_id), reverse=True)
+
+
+def _claimed(sales: Sequence[Sale], comparison: Comparison) -> tuple[str, ...]:
+    missing = {each.stripe_id for each in comparison.differences if each.kind == MISSING}
+    return tuple(dict.fromkeys(str(sale.subscription_id) for sale in sales if sale.source_id in missing))
+
+
+EARLIER_PAYMENTS: FollowUp[EarlierPaymentsQuestion, Walk] = FollowUp(ask=_ask, call=_call)
