@@ -25,6 +25,7 @@ OTHERWISE = {
     "text_used_again_by_another_affiliate": ADOPTED,
     "code_switched_off": CODES_CHANGE,
     "code_switched_off_during_a_checkout": CODES_CHANGE,
+    "code_switched_on_again": CODES_CHANGE,
     "coupon_deleted": CODES_CHANGE,
     "coupon_deleted_before_the_news_arrives": CODES_CHANGE,
     "two_renewals_earn": LONG,
