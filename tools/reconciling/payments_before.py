@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import rekomi_mcp.storage as storage
-from rekomi_mcp.domain.sales import Fact, Sale
+from rekomi_mcp.domain.sales import Fact, Payment, Sale, SaleReference
 from rekomi_mcp.gateways.stripe_lists import paid_before
 from rekomi_mcp.operation import Context, FollowUp, Question
 from rekomi_mcp.tools import lookups
@@ -37,8 +37,8 @@ async def _call(stripe: StripeAccount, question: EarlierPaymentsQuestion, found:
     whole = replace(found, notes=list(found.notes))
     before = await at_once(lambda each: paid_before(stripe, newest[each]), question.subscriptions, whole)
     unread = set(question.subscriptions) - before.keys()
-    sure = [fact for fact in found.facts if not (isinstance(fact, Sale) and fact.subscription_id in unread)]
-    whole.facts = [*sure, *(payment for payments in before.values() for payment in payments)]
+    whole.facts = _without_sales_of(unread, found.facts)
+    whole.facts += [payment for payments in before.values() for payment in payments]
     return whole
 
 
@@ -50,7 +50,22 @@ def facts_to_record(context: Context, found: Walk, comparison: Comparison) -> li
     """
     new = _new(context, found)
     left = {str(sale.subscription_id) for sale in new} - set(_claimed(new, comparison))
-    return [fact for fact in found.facts if not (isinstance(fact, Sale) and fact.subscription_id in left)]
+    return _without_sales_of(left, found.facts)
+
+
+def _without_sales_of(subscriptions: set[str], facts: Iterable[Fact]) -> list[Fact]:
+    """The facts, with what their payments paid in place of these sales: a payment may have paid others as well."""
+    kept: list[Fact] = []
+    for fact in facts:
+        if isinstance(fact, Sale) and fact.subscription_id in subscriptions:
+            kept += [_reference(fact, payment) for payment in fact.payments]
+        else:
+            kept.append(fact)
+    return kept
+
+
+def _reference(sale: Sale, payment: Payment) -> SaleReference:
+    return SaleReference(payment.id, sale.source, sale.source_id, sale.event_id, payment.amount_minor)
 
 
 def _new(context: Context, found: Walk) -> Sequence[Sale]:

@@ -52,14 +52,14 @@ def second_invoice_after_the_refund(story: Story) -> None:
     jane, bob = story.code("JANE20", JANE), story.code("BOB20", BOB)
     kim = customer(story.shop)
     intent = payments.pay(story.shop, 100_00, "usd", customer=kim["id"], email=kim["email"])
-    of_jane = _invoice(story, kim, jane, 75_00, intent)
+    of_jane = put_on_invoice(story, kim, jane, 75_00, intent)
     story.earns(JANE, of_jane, net=60_00, commission=12_00, kind="one_off", code=jane)
     story.shop.days(1)
     given_back = refund(story.shop, of_jane, 50_00)
     story.takes_back(of_jane, given_back, -10_00)
     story.by_now((JANE, "usd", 2_00))
     story.shop.days(1)
-    of_bob = _invoice(story, kim, bob, 50_00, intent)
+    of_bob = put_on_invoice(story, kim, bob, 50_00, intent)
     story.earns(BOB, of_bob, net=40_00, commission=8_00, kind="one_off", code=bob)
     story.takes_back(of_jane, given_back, 4_00)
     story.takes_back(of_bob, given_back, -4_00)
@@ -76,7 +76,7 @@ def payment_shared_with_a_renewal(story: Story) -> None:
     story.shop.days(30)
     kim = subscribed.customer
     intent = payments.pay(story.shop, 80_00, "usd", customer=kim["id"], email=kim["email"])
-    other = _invoice(story, kim, None, 30_00, intent)
+    other = put_on_invoice(story, kim, None, 30_00, intent)
     story.earns(JANE, other, net=30_00, commission=6_00, kind="one_off", by="customer")
     renewal = subscriptions.renewal_due(story.shop, subscribed)
     invoices.attach(story.shop, renewal, intent)
@@ -112,14 +112,14 @@ def _two_invoices(story: Story, jane: Code, bob: Code) -> tuple[JsonObject, Json
     """60.00 net by Jane's code and 40.00 by Bob's, paid with one payment."""
     kim = customer(story.shop)
     intent = payments.pay(story.shop, 100_00, "usd", customer=kim["id"], email=kim["email"])
-    of_jane = _invoice(story, kim, jane, 75_00, intent)
-    of_bob = _invoice(story, kim, bob, 50_00, intent)
+    of_jane = put_on_invoice(story, kim, jane, 75_00, intent)
+    of_bob = put_on_invoice(story, kim, bob, 50_00, intent)
     story.earns(JANE, of_jane, net=60_00, commission=12_00, kind="one_off", code=jane)
     story.earns(BOB, of_bob, net=40_00, commission=8_00, kind="one_off", code=bob)
     return of_jane, of_bob
 
 
-def _invoice(story: Story, kim: JsonObject, code: Code | None, amount: int, intent: JsonObject) -> JsonObject:
+def put_on_invoice(story: Story, kim: JsonObject, code: Code | None, amount: int, intent: JsonObject) -> JsonObject:
     """An invoice that the merchant writes by hand and puts a payment on."""
     once = price(story.shop, amount, "usd", monthly=False)
     discounts = [redeem(story.shop, code, customer=kim["id"])] if code is not None else []
