@@ -87,13 +87,18 @@ async def checkout_of_invoice(stripe: StripeAccount, invoice: JsonObject) -> Jso
 
 async def paid_before(stripe: StripeAccount, sale: Sale) -> list[EarlierPayment]:
     """What was paid of its subscription before a sale: a renewal does not say which it is."""
+    return [each for each in await paid_with(stripe, sale) if each.occurred_at < sale.occurred_at]
+
+
+async def paid_with(stripe: StripeAccount, sale: Sale) -> list[EarlierPayment]:
+    """All that was paid of the subscription of a sale so far, the sale among it."""
     assert sale.subscription_id is not None
     invoices = await _paid_invoices(stripe, sale.subscription_id)
     told = [invoice_sale(await with_all_lines(stripe, invoice), sale.event_id) for invoice in invoices]
     return [
         EarlierPayment(sale.subscription_id, each.source_id, sale.event_id, each.occurred_at)
         for each in told
-        if each is not None and each.is_counted and each.net_minor > 0 and each.occurred_at < sale.occurred_at
+        if each is not None and each.is_counted and each.net_minor > 0
     ]
 
 

@@ -132,6 +132,8 @@ class InboxWorker:
             return Stored(payments=(), subscriptions=())
         organization_id = str(taken.organization_id)
         with self._open_store().reading() as session:
+            if storage.inbox.lost(session, taken.account) is not None:
+                subscriptions.clear()  # of any of them a payment may be among what was lost
             return Stored(
                 payments=storage.sale_payments.settled(session, organization_id, payments),
                 subscriptions=storage.sales.sold_subscriptions(session, organization_id, subscriptions),

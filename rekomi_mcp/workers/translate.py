@@ -38,7 +38,7 @@ class Stored:
     payments: Collection[str]
     """Of those that refunds name: whose sales are there."""
     subscriptions: Collection[str]
-    """Of those that invoices are of: which have a sale there."""
+    """Of those that invoices are of: which have a sale there, so that all that was paid of them is there too."""
 
 
 async def facts_of(event: Event, stripe: StripeAccount, stored: Stored) -> list[Fact]:

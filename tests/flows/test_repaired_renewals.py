@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from rekomi_mcp.domain.errors import Conflict
 from rekomi_mcp.domain.sales import EarlierPayment, Sale
 from rekomi_mcp.gateways.stripe import StripeAccount
-from rekomi_mcp.gateways.stripe_lists import paid_before
+from rekomi_mcp.gateways.stripe_lists import paid_with
 from rekomi_mcp.storage.tables import SaleRow
 from rekomi_mcp.tools.reconciling import payments_before, stripe_walk
 from tests.support.reconciling import books, come_back, find, go_away, kinds, long_ago, repair
@@ -135,9 +135,9 @@ async def test_a_renewal_that_comes_in_while_stripe_is_asked_is_no_part_of_the_r
 
     async def meanwhile(stripe: StripeAccount, sale: Sale) -> list[EarlierPayment]:
         await shop.catch_up()
-        return await paid_before(stripe, sale)
+        return await paid_with(stripe, sale)
 
-    monkeypatch.setattr(payments_before, "paid_before", meanwhile)
+    monkeypatch.setattr(payments_before, "paid_with", meanwhile)
     with pytest.raises(Conflict, match="was changed while Stripe was asked"):
         await shop.do("repair_missed_sales", since=since, confirm=plan["confirm"])
     before = books(shop)

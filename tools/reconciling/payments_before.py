@@ -1,4 +1,4 @@
-"""What was paid of subscriptions that are older than the span and new here: a renewal does not say which it is."""
+"""What was paid of subscriptions that are new here, also outside of the span: a renewal does not say which it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.sales import Fact, Payment, Sale, SaleReference
-from rekomi_mcp.gateways.stripe_lists import paid_before
+from rekomi_mcp.gateways.stripe_lists import paid_with
 from rekomi_mcp.operation import Context, FollowUp, Question
 from rekomi_mcp.tools import lookups
 from rekomi_mcp.tools.reconciling.differences import MISSING, Comparison, compare
@@ -24,18 +24,19 @@ class EarlierPaymentsQuestion(Question):
 
 
 def _ask(context: Context, found: Walk) -> EarlierPaymentsQuestion | None:
-    new = _new(context, found)
-    wanted = _claimed(new, compare(context, found)) if new else ()
-    if not wanted:
-        return None
-    return EarlierPaymentsQuestion(account=lookups.stripe_account(context), subscriptions=wanted)
+    account = lookups.stripe_account(context)
+    # Of what was lost, payments of any subscription may be missing here.
+    has_lost = storage.inbox.lost(context.session, account) is not None
+    sales = _partly_read(found) if has_lost else _new(context, found)
+    wanted = _claimed(sales, compare(context, found)) if sales else ()
+    return EarlierPaymentsQuestion(account=account, subscriptions=wanted) if wanted else None
 
 
 async def _call(stripe: StripeAccount, question: EarlierPaymentsQuestion, found: Walk) -> Walk:
-    """The walk with those payments, and without the sales of subscriptions that there were too many of to ask about."""
+    """The walk with all their payments, and without the sales of subscriptions that there were too many of to ask about."""
     newest = {str(sale.subscription_id): sale for sale in sorted(found.sales, key=lambda sale: sale.occurred_at)}
     whole = replace(found, notes=list(found.notes))
-    before = await at_once(lambda each: paid_before(stripe, newest[each]), question.subscriptions, whole)
+    before = await at_once(lambda each: paid_with(stripe, newest[each]), question.subscriptions, whole)
     unread = set(question.subscriptions) - before.keys()
     whole.facts = _without_sales_of(unread, found.facts)
     whole.facts += [payment for payments in before.values() for payment in payments]
@@ -69,12 +70,17 @@ def _reference(sale: Sale, payment: Payment) -> SaleReference:
 
 
 def _new(context: Context, found: Walk) -> Sequence[Sale]:
-    """The sales of subscriptions that are older than the span and have no sale here, newest first."""
-    renewals = [s for s in found.sales if s.subscription_id is not None and s.subscription_id not in found.begun]
-    subscriptions = {str(sale.subscription_id) for sale in renewals}
+    """Those of subscriptions that have no sale here."""
+    sales = _partly_read(found)
+    subscriptions = {str(sale.subscription_id) for sale in sales}
     known = storage.sales.sold_subscriptions(context.session, context.organization_id, subscriptions)
-    new = [sale for sale in renewals if sale.subscription_id not in known]
-    return sorted(new, key=lambda sale: (sale.occurred_at, sale.source_id), reverse=True)
+    return [sale for sale in sales if sale.subscription_id not in known]
+
+
+def _partly_read(found: Walk) -> Sequence[Sale]:
+    """The sales of subscriptions that were perhaps paid outside of the span too, newest first."""
+    sales = [s for s in found.sales if s.subscription_id is not None and s.subscription_id not in found.begun]
+    return sorted(sales, key=lambda sale: (sale.occurred_at, sale.source_id), reverse=True)
 
 
 def _claimed(sales: Sequence[Sale], comparison: Comparison) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Walk:
     notes: list[str] = field(default_factory=list[str])
     """What was left out, in words."""
     begun: set[str] = field(default_factory=set[str])
-    """Subscriptions that were made since `since`: nothing was paid of them before."""
+    """Subscriptions of which everything that was paid was read: they were made since `since`, and it was read up to now."""
     has_gaps: bool = False
     """Whether something since `since` was left out, which only a shorter span brings."""
 
@@ -98,7 +98,9 @@ async def walk(stripe: StripeAccount, question: WindowQuestion) -> Walk:
             stream.read = [each for each in stream.read if shapes.at(each["created"]) >= found.since]
     objects = {stream.kind: stream.read for stream in streams}
     await _translate(stripe, found, objects, question.asked_at)
-    if not question.is_open:
+    if question.is_open:
+        found.begun = {str(subscription["id"]) for subscription in objects[Listed.Subscriptions]}
+    else:
         await _read_what_came_after(stripe, found, question, budget)
     await _find_sales_of_reversals(stripe, found)
     await _look_for_ours(stripe, found, question)
@@ -133,7 +135,6 @@ async def _translate(
         sale = shapes.session_sale(session, _event(session["id"]), _completed_at(session))
         found.facts += [fact for fact in (started, sale) if fact is not None]
     for subscription in objects[Listed.Subscriptions]:
-        found.begun.add(str(subscription["id"]))
         found.facts += shapes.subscription_started(subscription, _event(subscription["id"]), asked_at)
         if subscription.get("ended_at"):
             found.facts.append(shapes.subscription_ended(subscription, _event(subscription["id"]), asked_at))
