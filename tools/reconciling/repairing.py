@@ -67,6 +67,8 @@ def _answer(context: Context, request: RepairInput, found: Walk) -> Repair:
         where = " in what was read" if found.since > question.since else ""
         answer = _present(context, question, found, comparison, f"There is nothing to repair{where}.")
         if _ends_loss(context, question, found):
+            # Nobody's sales move no money, but renewals are counted with them, and nobody will look here again.
+            apply_facts(context, facts_to_record(context, found, comparison), corrects=True)
             context.changed("tracking", None, after=_note(question, found, answer), action="tracking.compared")
         return answer
     token = fingerprint(context, comparison)

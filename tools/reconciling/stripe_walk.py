@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 MOST_OBJECTS = 2000
 """Read in one call: twenty requests."""
-MOST_LOOKUPS = 100
+MOST_LOOKUPS = 300
 """Further objects asked for one by one."""
 CONCURRENT_REQUESTS = 8
 SESSION_LIFE = timedelta(days=1)
@@ -208,7 +208,7 @@ async def at_once(ask: Callable[[K], Awaitable[V]], wanted: Iterable[K], found: 
     if len(keys) > MOST_LOOKUPS:
         found.has_gaps = True
         found.notes.append(
-            f"{len(keys) - MOST_LOOKUPS} objects could not be looked up one by one: ask about a shorter span."
+            f"{len(keys) - MOST_LOOKUPS} objects could not be looked up one by one: ask about a shorter span, or again after a repair."
         )
     limiter = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
 
