@@ -132,11 +132,11 @@ class InboxWorker:
             return Stored(payments=(), subscriptions=())
         organization_id = str(taken.organization_id)
         with self._open_store().reading() as session:
-            if storage.inbox.lost(session, taken.account) is not None:
-                subscriptions.clear()  # of any of them a payment may be among what was lost
+            # While news is lost, a payment of any subscription may be among it.
+            complete = subscriptions if storage.inbox.lost(session, taken.account) is None else ()
             return Stored(
                 payments=storage.sale_payments.settled(session, organization_id, payments),
-                subscriptions=storage.sales.sold_subscriptions(session, organization_id, subscriptions),
+                subscriptions=storage.sales.sold_subscriptions(session, organization_id, complete),
             )
 
     async def _ingest(self, taken: _Taken, events: Sequence[Event], facts: Sequence[Fact]) -> None:

@@ -70,7 +70,7 @@ def _reference(sale: Sale, payment: Payment) -> SaleReference:
 
 
 def _new(context: Context, found: Walk) -> Sequence[Sale]:
-    """Those of subscriptions that have no sale here."""
+    """The sales of subscriptions that have no sale here, newest first."""
     sales = _partly_read(found)
     subscriptions = {str(sale.subscription_id) for sale in sales}
     known = storage.sales.sold_subscriptions(context.session, context.organization_id, subscriptions)

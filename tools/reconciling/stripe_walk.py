@@ -208,7 +208,8 @@ async def at_once(ask: Callable[[K], Awaitable[V]], wanted: Iterable[K], found: 
     if len(keys) > MOST_LOOKUPS:
         found.has_gaps = True
         found.notes.append(
-            f"{len(keys) - MOST_LOOKUPS} objects could not be looked up one by one: ask about a shorter span, or again after a repair."
+            f"{len(keys) - MOST_LOOKUPS} objects could not be looked up one by one: ask about a shorter span, or again after a "
+            "repair."
         )
     limiter = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
 
