@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import rekomi_mcp.storage as storage
-from tests.flows.test_repaired_renewals import earned, now, sign
-from tests.support.reconciling import come_back, go_away, kinds, repair
+from tests.support.reconciling import come_back, earned, go_away, kinds, now, repair, sign_for_one_renewal
 from tests.support.shop import JsonObject, Shop
 
 pytestmark = pytest.mark.anyio
@@ -16,39 +15,28 @@ async def outcome(shop: Shop, billed: JsonObject) -> str:
     return (await shop.do("explain_attribution", sourceId=billed["invoice"]))["outcome"]
 
 
-async def test_a_renewal_is_counted_with_what_was_paid_between_a_repaired_beginning_and_it(shop: Shop) -> None:
-    """Begun and repaired in a closed span; two renewals after it are still missing; the next comes live: it is the 4th."""
-    await sign(shop)
-    go_away(shop)
-    since = now(shop)
-    sold = shop.customers.checkout(amount=10_000, code="SARAH20", email="kim@example.com", interval="month")
-    shop.customers.advance(days=1)
-    until = now(shop)
-    for _ in range(2):
-        shop.customers.renew(sold["subscription"])
-    await come_back(shop)
-    done = await repair(shop, since=since, until=until)
-    assert done["counts"]["missing"] == 1
-    fourth = await shop.renew(sold)
-    assert await outcome(shop, fourth) == "recurring_months_over"
-
-
-async def test_a_renewal_is_counted_with_what_was_paid_between_a_repaired_renewal_and_it(shop: Shop) -> None:
-    program = await shop.open_program(recurringMonths=2)
+@pytest.mark.parametrize("repaired", ["beginning", "renewal"])
+async def test_a_renewal_is_counted_with_what_was_paid_after_the_one_that_is_repaired(
+    shop: Shop, repaired: str
+) -> None:
+    """What came between is still missing when the next comes live: one past those that earn."""
+    of_beginning = repaired == "beginning"
+    program = await shop.open_program(recurringMonths=1 if of_beginning else 2)
     await shop.sign(program=program, coupon={"duration": "Forever"})
     go_away(shop)
+    since = now(shop)
     sold = shop.customers.checkout(amount=10_000, code="SARAH20", email="kim@example.com", interval="month")
     shop.customers.advance(days=1)
-    since = now(shop)
-    shop.customers.renew(sold["subscription"])
-    shop.customers.advance(days=1)
+    if not of_beginning:
+        since = now(shop)
+        shop.customers.renew(sold["subscription"])
+        shop.customers.advance(days=1)
     until = now(shop)
     shop.customers.renew(sold["subscription"])
     await come_back(shop)
     done = await repair(shop, since=since, until=until)
     assert done["counts"]["missing"] == 1
-    fourth = await shop.renew(sold)
-    assert await outcome(shop, fourth) == "recurring_months_over"
+    assert await outcome(shop, await shop.renew(sold)) == "recurring_months_over"
 
 
 async def test_repaired_again_from_the_newest_nothing_earns_for_a_renewal_between_that_is_missing(shop: Shop) -> None:
@@ -76,7 +64,7 @@ async def test_repaired_again_from_the_newest_nothing_earns_for_a_renewal_betwee
 
 async def test_what_was_nobodys_in_a_time_that_is_over_is_asked_about_when_it_is_somebodys(shop: Shop) -> None:
     """Recorded as nobody's with another sale's repair; what is after the span never is; then it becomes somebody's."""
-    affiliate = await sign(shop)
+    affiliate = await sign_for_one_renewal(shop)
     go_away(shop)
     since = now(shop)
     sold = shop.customers.checkout(amount=10_000, email="kim@example.com", interval="month")
@@ -96,7 +84,7 @@ async def test_what_was_nobodys_in_a_time_that_is_over_is_asked_about_when_it_is
 
 async def lose_two_renewals(shop: Shop, *, code: str | None = "SARAH20") -> tuple[JsonObject, str, str]:
     """Kim's first payment was told, the server is away for the second and the third, and knows it; the sale and when."""
-    await sign(shop)
+    await sign_for_one_renewal(shop)
     sold = await shop.sell(code=code, email="kim@example.com", interval="month")
     shop.customers.advance(days=1)
     since, gone = now(shop), shop.app.clock()

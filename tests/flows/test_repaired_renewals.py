@@ -11,16 +11,21 @@ from rekomi_mcp.gateways.stripe import StripeAccount
 from rekomi_mcp.gateways.stripe_lists import paid_with
 from rekomi_mcp.storage.tables import SaleRow
 from rekomi_mcp.tools.reconciling import payments_before, stripe_walk
-from tests.support.reconciling import books, come_back, find, go_away, kinds, long_ago, repair
+from tests.support.reconciling import (
+    books,
+    come_back,
+    earned,
+    find,
+    go_away,
+    kinds,
+    long_ago,
+    now,
+    repair,
+    sign_for_one_renewal,
+)
 from tests.support.shop import JsonObject, Shop
 
 pytestmark = pytest.mark.anyio
-
-
-async def sign(shop: Shop) -> str:
-    """An affiliate who earns on the first payment and one renewal; answers her id."""
-    program = await shop.open_program(recurringMonths=1)
-    return (await shop.sign(program=program, coupon={"duration": "Forever"})).affiliate
 
 
 def subscribe(shop: Shop, *, code: str | None = "SARAH20") -> JsonObject:
@@ -31,21 +36,13 @@ def subscribe(shop: Shop, *, code: str | None = "SARAH20") -> JsonObject:
     return sold
 
 
-def now(shop: Shop) -> str:
-    return shop.app.clock().isoformat()
-
-
-async def earned(shop: Shop) -> list[str | None]:
-    return sorted(each["externalEventId"] for each in await shop.conversions())
-
-
 def sales(shop: Shop, subscription: str) -> int:
     with shop.app.open_store().reading() as session:
         return len(session.exec(select(SaleRow.id).where(col(SaleRow.subscription_id) == subscription)).all())
 
 
 async def test_a_renewal_whose_earlier_payments_lie_before_the_span_is_counted_with_them(shop: Shop) -> None:
-    await sign(shop)
+    await sign_for_one_renewal(shop)
     go_away(shop)
     sold = subscribe(shop)
     shop.customers.advance(days=1)
@@ -64,7 +61,7 @@ async def test_a_renewal_whose_earlier_payments_lie_before_the_span_is_counted_w
 
 
 async def test_what_was_paid_before_the_span_earns_once_it_is_repaired_too(shop: Shop) -> None:
-    await sign(shop)
+    await sign_for_one_renewal(shop)
     go_away(shop)
     sold = shop.customers.checkout(amount=10_000, code="SARAH20", email="kim@example.com", interval="month")
     second = shop.customers.renew(sold["subscription"])
@@ -80,7 +77,7 @@ async def test_what_was_paid_before_the_span_earns_once_it_is_repaired_too(shop:
 
 
 async def test_a_renewal_that_is_nobodys_is_asked_about_when_the_next_is_somebodys(shop: Shop) -> None:
-    affiliate = await sign(shop)
+    affiliate = await sign_for_one_renewal(shop)
     go_away(shop)
     sold = subscribe(shop, code=None)
     shop.customers.advance(days=1)
@@ -104,7 +101,7 @@ async def test_of_too_many_subscriptions_some_are_left_for_the_next_repair(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_walk, "MOST_LOOKUPS", 1)
-    await sign(shop)
+    await sign_for_one_renewal(shop)
     go_away(shop)
     for number in range(2):
         shop.customers.checkout(amount=10_000, code="SARAH20", email=f"kim{number}@example.com", interval="month")
@@ -127,7 +124,7 @@ async def test_of_too_many_subscriptions_some_are_left_for_the_next_repair(
 async def test_a_renewal_that_comes_in_while_stripe_is_asked_is_no_part_of_the_repair(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await sign(shop)
+    await sign_for_one_renewal(shop)
     go_away(shop)
     sold = subscribe(shop)
     await come_back(shop)

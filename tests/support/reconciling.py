@@ -63,3 +63,17 @@ def books(shop: Shop) -> dict[str, Any]:
 def long_ago(shop: Shop) -> str:
     """Before everything in these tests, and still within one call's reach."""
     return (shop.app.clock() - timedelta(days=90)).isoformat()
+
+
+def now(shop: Shop) -> str:
+    return shop.app.clock().isoformat()
+
+
+async def sign_for_one_renewal(shop: Shop) -> str:
+    """An affiliate who earns on the first payment and one renewal; answers her id."""
+    program = await shop.open_program(recurringMonths=1)
+    return (await shop.sign(program=program, coupon={"duration": "Forever"})).affiliate
+
+
+async def earned(shop: Shop) -> list[str | None]:
+    return sorted(each["externalEventId"] for each in await shop.conversions())
