@@ -304,6 +304,7 @@ class Catalogue:
         self._unlisted = unlisted
         self._toolsets: frozenset[str] | None = None
         self._read_only = False
+        self._narrowed: dict[tuple[frozenset[str] | None, bool], Catalogue] = {}
         self._by_name = {operation.name: operation for operation in operations}
         assert len(self._by_name) == len(operations), "two operations share a name"
         routes = [(o.route.method, path) for o in operations if o.route for path in (o.route.path, *o.route.aliases)]
@@ -315,6 +316,8 @@ class Catalogue:
     def narrowed(self, toolsets: frozenset[str] | None, read_only: bool) -> Catalogue:
         """The same operations, of which only these toolsets (or `all`), or only the reads, are exposed.
 
+        Asked again it is the same catalogue: what is made of one can be kept with it.
+
         Raises:
             ValueError: no operation is in a toolset of this name.
         """
@@ -325,9 +328,12 @@ class Catalogue:
             raise ValueError(f"there is no toolset {name!r}. {advice}")
         if toolsets is not None and ALL in toolsets:
             toolsets = frozenset(known)
-        narrowed = Catalogue(*self, unlisted=self._unlisted)
-        narrowed._toolsets, narrowed._read_only = toolsets, read_only
-        return narrowed
+        part = (toolsets, read_only)
+        if part not in self._narrowed:
+            narrowed = Catalogue(*self, unlisted=self._unlisted)
+            narrowed._toolsets, narrowed._read_only = part
+            self._narrowed[part] = narrowed
+        return self._narrowed[part]
 
     def exposes(self, operation: AnyOperation) -> bool:
         """Whether tools and routes offer it."""

@@ -70,16 +70,11 @@ def build_mcp_server(
     resources = ResourceHandlers(catalogue, pipeline, identify, LISTS)
     prompts = PromptHandlers(catalogue)
 
-    @cache
-    def tools() -> list[Tool]:
-        homes = homes_of(catalogue)
-        return [describe(operation, homes) for operation in catalogue.listed()]
-
     def tool_input_schema(name: str) -> dict[str, Any] | None:
-        return next((tool.input_schema for tool in tools() if tool.name == name), None)
+        return next((tool.input_schema for tool in _tools_of(catalogue) if tool.name == name), None)
 
     async def list_tools(context: RequestContext, params: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=tools())
+        return ListToolsResult(tools=_tools_of(catalogue))
 
     async def call_tool(context: RequestContext, params: CallToolRequestParams) -> CallToolResult:
         operation = catalogue.get(params.name)
@@ -112,6 +107,12 @@ def build_mcp_server(
         on_get_prompt=prompts.get,
         on_completion=CompletionHandler(catalogue, pipeline, identify).complete,
     )
+
+
+@cache
+def _tools_of(catalogue: Catalogue) -> list[Tool]:
+    homes = homes_of(catalogue)
+    return [describe(operation, homes) for operation in catalogue.listed()]
 
 
 async def _answer(

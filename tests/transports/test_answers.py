@@ -119,6 +119,13 @@ async def test_a_read_only_server_has_no_writes_at_any_door(app: App, world: Wor
     assert {operation.name for operation in chosen.catalogue.exposed()} == reads
 
 
+async def test_servers_that_offer_the_same_share_its_description(app: App) -> None:
+    coupons = choosing(app, toolsets="coupons, account")
+    assert choosing(app, toolsets="account,coupons").tools is coupons.tools
+    for otherwise in ({"toolsets": "account"}, {"toolsets": "coupons,account", "read_only": True}, {}):
+        assert choosing(app, **otherwise).tools is not coupons.tools
+
+
 async def test_by_default_the_tools_of_daily_use_are_listed_and_every_tool_can_be_called(app: App) -> None:
     listed = {operation.name for operation in app.tools.listed()}
     assert {"create_campaign_coupon", "mint_affiliate_code", "list_conversions", "run_payout_preview"} <= listed
