@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 _BUSY_SECONDS = 15
 """How long to wait for somebody else's transaction on SQLite."""
-_SQLITE_PRAGMAS = (
+SQLITE_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
     # A batch of sales touches a thousand pages in a large store; many batches to a checkpoint touch mostly the same.
@@ -89,7 +89,7 @@ class Store:
             # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
             connection.isolation_level = None
             _use_wal(connection)
-            for pragma in (*_SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
+            for pragma in (*SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
                 connection.execute(f"PRAGMA {pragma}")
 
         def do_begin(dbapi_connection: Any) -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from rekomi_mcp.app import App
 from rekomi_mcp.settings import Settings
-from tests.support.databases import PostgresSnapshot, copy_sqlite, create_database, postgres_server
+from tests.support.databases import (
+    PostgresSnapshot,
+    copy_sqlite,
+    create_database,
+    postgres_server,
+    without_waiting_for_the_disk,
+)
 from tests.support.world import World, populate
 
 pytest_plugins = ["tests.contract.plugin", "tests.support.log_watch", "tests.support.terms_watch"]
@@ -20,6 +26,12 @@ pytest_plugins = ["tests.contract.plugin", "tests.support.log_watch", "tests.sup
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sqlite() -> Generator[None]:
+    with without_waiting_for_the_disk():
+        yield
 
 
 @pytest.fixture(scope="session")

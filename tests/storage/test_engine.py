@@ -17,9 +17,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ResourceClosedError, SQ
 from sqlalchemy.pool import QueuePool
 from sqlmodel import Session, select
 
+from rekomi_mcp.storage import engine
 from rekomi_mcp.storage.engine import Store
 from rekomi_mcp.storage.tables import PollCursorRow
 from tests.storage.support import at
+from tests.support.databases import SQLITE_AS_SHIPPED
 
 
 def cursors(session: Session) -> int:
@@ -266,7 +268,10 @@ def test_a_sqlite_file_gets_a_folder_that_others_cannot_read(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("reads_only", [False, True])
-def test_sqlite_runs_with_the_settings_that_keep_data_safe(tmp_path: Path, reads_only: bool) -> None:
+def test_sqlite_runs_with_the_settings_that_keep_data_safe(
+    tmp_path: Path, reads_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SQLITE_PRAGMAS", SQLITE_AS_SHIPPED)
     store = Store(f"sqlite:///{tmp_path / 'rekomi.db'}")
     with store.reading() if reads_only else store.writing() as session:
         found = {

