@@ -1,26 +1,15 @@
-"""explain_attribution in a large store, against the rows it needs, asked for by hand, through the same door.
-
-Both in a worker thread, where the SDK runs a tool that is a plain function; both on the event loop, which is as short as it
-can be, but stops every other call meanwhile; and what the server pays for not stopping them, against the shortest.
-"""
+"""explain_attribution in a large store, against the rows it needs, asked for by hand, through the same door."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import Any
 
 from rekomi_mcp.app import App
-from rekomi_mcp.pipeline import Pipeline
-from tests.benchmarks.figures import Figure, cost, medians
+from tests.benchmarks.figures import Figure
 from tests.benchmarks.raw import Raw
 from tests.benchmarks.stores import Filled
-from tests.benchmarks.tool_calls import clients
+from tests.benchmarks.tool_calls import beside_sql
 
-T = TypeVar("T")
-
-ROUNDS = 200
 SALE = """
     s.source, s.source_id, s.event_id, s.currency, s.net_minor, s.customer_id, s.subscription_id, s.outcome, s.decision,
     s.occurred_at, c.id, c.commission_minor, c.commission_currency, c.remaining_minor, c.on_hold_minor, a.full_name, k.code
@@ -83,7 +72,6 @@ async def measure(filled: Filled) -> list[Figure]:
 
 
 async def _one(app: App, filled: Filled, raw: Raw, argument: str, wanted: str, *queries: str) -> list[Figure]:
-    name, arguments = "explain_attribution", {argument: wanted}
     values: dict[str, Any] = {"organization": filled.brand.organization, "wanted": wanted}
     assert raw.rows(queries[0], values), f"nothing is found by {argument}"
 
@@ -91,24 +79,5 @@ async def _one(app: App, filled: Filled, raw: Raw, argument: str, wanted: str, *
         for query in queries:
             raw.rows(query, values)
 
-    async def beside(*, thread: bool) -> tuple[float, float]:
-        of_both = clients(app, filled.brand.credential, name, arguments, by_hand, thread=thread)
-        async with of_both as (client, bare):
-            return await medians(
-                partial(client.call_tool, name, arguments), partial(bare.call_tool, name, arguments), ROUNDS
-            )
-
-    what = f"explain_attribution by {argument}, {filled.brand.sales:,} sales / bare SDK + SQL"
-    in_threads, on_the_loop = await beside(thread=True), await beside(thread=False)
-    with patch.object(Pipeline, "_in_thread", _here):
-        both_on_the_loop = await beside(thread=False)
-    return [
-        cost(f"{what}, both in a thread", filled.name, *in_threads, "ms", 2),
-        cost(f"{what}, both on the event loop", filled.name, *both_on_the_loop, "ms", 2),
-        cost(f"{what} on the event loop", filled.name, *on_the_loop, "ms", 2),
-    ]
-
-
-async def _here(_: Pipeline, work: Callable[[], T]) -> T:
-    """As the pipeline would do database work if one slow query might stop every call."""
-    return work()
+    what = f"explain_attribution by {argument}, {filled.brand.sales:,} sales"
+    return await beside_sql(app, filled, what, "explain_attribution", {argument: wanted}, by_hand)

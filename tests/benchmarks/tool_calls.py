@@ -1,4 +1,9 @@
-"""Tool calls through the whole pipeline, in memory, against a bare SDK server that answers the same bytes."""
+"""Tool calls through the whole pipeline, in memory, against a bare SDK server that answers the same bytes.
+
+Where both ask the database, the floor's SQL runs where ours does: in a worker thread, which is also where the SDK runs a
+tool that is a plain function. What the server pays for not stopping every other call meanwhile is shown beside it, against
+the same SQL on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -74,13 +79,28 @@ async def clients(
             yield client, bare_client
 
 
+async def beside_sql(
+    app: App, filled: Filled, what: str, name: str, arguments: dict[str, Any], by_hand: Callable[[], object]
+) -> list[Figure]:
+    """A tool against the bare SDK with SQL by hand: in a worker thread, as a bound of 2, and on the event loop."""
+    figures: list[Figure] = []
+    for where, thread, at_most in (("in a thread", True, 2), ("on the event loop", False, None)):
+        both = clients(app, filled.brand.credential, name, arguments, by_hand, thread=thread)
+        async with both as (client, bare):
+            ours, floor = await medians(
+                partial(client.call_tool, name, arguments), partial(bare.call_tool, name, arguments), 200
+            )
+        figures.append(cost(f"{what} / bare SDK + SQL {where}", filled.name, ours, floor, "ms", at_most))
+    return figures
+
+
 async def measure(filled: Filled, large: bool) -> list[Figure]:
     """On few sales get_organization alone; on many also the lists."""
     app = App(filled.settings)
     async with app.running():
         if not large:
             return [await _get_organization(app, filled)]
-        return [await _list_conversions(app, filled), await _deep_page(app, filled)]
+        return [*await _list_conversions(app, filled), await _deep_page(app, filled)]
 
 
 async def _get_organization(app: App, filled: Filled) -> Figure:
@@ -90,16 +110,13 @@ async def _get_organization(app: App, filled: Filled) -> Figure:
     return cost("get_organization in memory / bare SDK", filled.name, ours, floor, "ms", 1.5)
 
 
-async def _list_conversions(app: App, filled: Filled) -> Figure:
-    name, arguments, raw = "list_conversions", {"take": TAKE}, Raw(filled.settings.store_url)
+async def _list_conversions(app: App, filled: Filled) -> list[Figure]:
+    raw = Raw(filled.settings.store_url)
     by_hand = partial(raw.rows, PAGE, {"organization": filled.brand.organization})
-    async with clients(app, filled.brand.credential, name, arguments, by_hand) as (client, bare):
-        ours, floor = await medians(
-            partial(client.call_tool, name, arguments), partial(bare.call_tool, name, arguments), 200
-        )
+    what = f"list_conversions, {TAKE} of {filled.brand.sales:,}"
+    figures = await beside_sql(app, filled, what, "list_conversions", {"take": TAKE}, by_hand)
     raw.close()
-    what = f"list_conversions, {TAKE} of {filled.brand.sales:,} / bare SDK + SQL"
-    return cost(what, filled.name, ours, floor, "ms", 2)
+    return figures
 
 
 async def _deep_page(app: App, filled: Filled) -> Figure:
