@@ -30,11 +30,9 @@ class Figure:
     """None when there is nothing to keep."""
 
 
-def cost(what: str, store: str, ours: float, floor: float, unit: str, at_most: float | None) -> Figure:
-    """Ours may cost so many times the floor; None where the ratio is only shown."""
+def cost(what: str, store: str, ours: float, floor: float, unit: str, at_most: float) -> Figure:
+    """Ours may cost so many times the floor."""
     ratio = ours / floor
-    if at_most is None:
-        return Figure(what, store, ours, floor, unit, ratio, "", None)
     return Figure(what, store, ours, floor, unit, ratio, f"<= {at_most:g}x", ratio <= at_most)
 
 
