@@ -63,6 +63,7 @@ class App:
         return Pipeline(
             Deployment(
                 open_store=self.open_store,
+                opened_store=lambda: self._store,
                 catalogue=self.catalogue,
                 stripe=self.stripe,
                 clock=self.clock,

@@ -127,6 +127,7 @@ class Context:
     """
 
     session: Session
+    """Of a brief operation a `storage.engine.Glance`, of which columns alone can be asked."""
     caller: Caller
     now: datetime
     mode: str
@@ -252,10 +253,10 @@ class Operation(Generic[In, Out]):
     gate: Gate = field(default_factory=Gate)
     audit: str | None = None
     asks_nothing: bool = False
-    """True for a read that answers from its caller and the caller's organization alone. Its session refuses questions."""
-    one_moment: bool = True
-    """False for a read each of whose statements may see its own moment. It needs no transaction, which on PostgreSQL
-    takes two round trips."""
+    """True for a brief read that answers from its caller and the caller's organization alone: it can ask nothing."""
+    brief: bool = False
+    """True for a read of a few look-ups by key in columns, each of which may see its own moment. It needs no transaction,
+    which on PostgreSQL takes two round trips; on SQLite it is over sooner than a worker thread could begin with it."""
     destructive: bool = False
     """True when what it takes away cannot be brought back by another operation."""
     idempotent: bool = False
@@ -265,12 +266,12 @@ class Operation(Generic[In, Out]):
     the time and all that is known, and a line for each would bury what people did. Only its refusals are audited."""
 
     def __post_init__(self) -> None:
-        assert self.reads or self.one_moment, f"{self.name}: a write is one transaction"
+        assert self.reads or not self.brief, f"{self.name}: a write is one transaction"
         assert self.reads == (self.scope is Scope.READ), f"{self.name}: a read needs the read scope, a write does not"
         shapes = [shape for shape in (self.handler, self.steps, self.inquiry) if shape is not None]
         assert len(shapes) == 1, f"{self.name}: a handler, three steps or an inquiry"
         assert self.steps is None or not self.reads, f"{self.name}: three steps are for writes"
-        assert self.reads or not self.asks_nothing, f"{self.name}: a write has something to ask"
+        assert self.brief or not self.asks_nothing, f"{self.name}: what asks nothing is brief"
         assert self.name.isidentifier(), self.name
         assert not (self.stream and self.exposed), f"{self.name}: what people do is audited"
         assert self.route is None or self.route.path.startswith("/"), self.name

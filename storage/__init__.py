@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import codes as codes
     from rekomi_mcp.storage import conversions as conversions
     from rekomi_mcp.storage import earlier_payments as earlier_payments
+    from rekomi_mcp.storage import engine as engine
     from rekomi_mcp.storage import explanations as explanations
     from rekomi_mcp.storage import idempotency as idempotency
     from rekomi_mcp.storage import identity as identity
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from rekomi_mcp.storage import tokens as tokens
 
 _SUBJECTS = frozenset(
-    """affiliates audit campaign_coupons clicks codes conversions earlier_payments explanations idempotency identity inbox
-    leads ledger links organizations outbound pages past_terms programs rows sale_payments sales server_sales
+    """affiliates audit campaign_coupons clicks codes conversions earlier_payments engine explanations idempotency identity
+    inbox leads ledger links organizations outbound pages past_terms programs rows sale_payments sales server_sales
     signing_secrets subscription_starts tables tokens""".split()
 )
 

@@ -1,15 +1,25 @@
 """Open the store named by a URL, and hand out its transactions."""
 
+from __future__ import annotations
+
 import sqlite3
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InvalidRequestError,
+    OperationalError,
+    ResourceClosedError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 _BUSY_SECONDS = 15
@@ -20,9 +30,13 @@ SQLITE_PRAGMAS = (
     # A batch of sales touches a thousand pages in a large store; many batches to a checkpoint touch mostly the same.
     "wal_autocheckpoint=8000",
 )
-_ONE_MOMENT = "one moment"
+_ONLY_READS = "only reads"
 _ONLY_SELECTS = "rekomi_only_selects"
 """The option of an engine whose statements are held to be questions."""
+
+
+class BusyError(Exception):
+    """What must not wait would have to, or cannot go on at all: who may wait learns which."""
 
 
 class Store:
@@ -31,7 +45,7 @@ class Store:
     On SQLite the two have connections of their own: readers never wait for the one writer, and cannot write. On
     PostgreSQL both use one pool, and a reading transaction is read-only and repeatable. `glancing()` is for one statement,
     which sees one moment by itself, or for several that need not see the same: there PostgreSQL is spared the two round
-    trips of a transaction.
+    trips of a transaction. `glancing_at_once()` is that for the event loop, which must not wait.
     """
 
     def __init__(self, url: str) -> None:
@@ -40,6 +54,7 @@ class Store:
         if self.is_sqlite:
             self._writer = self._sqlite(pool_size=1, begin="BEGIN IMMEDIATE")
             self._reader = self._glancer = self._sqlite(pool_size=10, begin="BEGIN")
+            self._at_once = self._sqlite(pool_size=1, begin="BEGIN", wait=0)
         else:
             # A connection lies in the pool as a glance wants it: of that, changing modes there and back would be a good part.
             pool = self._engine(pool_size=10, isolation_level="AUTOCOMMIT")
@@ -55,16 +70,28 @@ class Store:
 
     @contextmanager
     def reading(self) -> Generator[Session]:
-        with self._reader.connect() as connection:
+        # It ends with a commit: after a rollback PostgreSQL's driver forgets the statements it has prepared.
+        with self._reader.connect() as connection, connection.begin():
             yield _Reading(connection)
-            # There is nothing to commit, but after a rollback PostgreSQL's driver forgets the statements it has prepared.
-            connection.commit()
 
     @contextmanager
-    def glancing(self) -> Generator[Session]:
-        """For statements that read; what is asked of the session after it has ended is refused."""
-        with self._glancer.connect() as connection:
-            yield _Reading(connection)
+    def glancing(self) -> Generator[Glance]:
+        """For statements that read; what is asked of it after it has ended is refused."""
+        with closing(Glance(self._glancer)) as glance:
+            yield glance
+
+    @contextmanager
+    def glancing_at_once(self) -> Generator[Glance]:
+        """Like `glancing()`, on SQLite alone, and for nobody does it wait.
+
+        Raises:
+            BusyError: it would have to.
+        """
+        try:
+            with closing(Glance(self._at_once)) as glance:
+                yield glance
+        except (OperationalError, PoolTimeout) as error:
+            raise BusyError from error
 
     @contextmanager
     def writing(self) -> Generator[Session]:
@@ -74,21 +101,25 @@ class Store:
     def close(self) -> None:
         self._reader.dispose()
         self._writer.dispose()
+        if self.is_sqlite:
+            self._at_once.dispose()
 
-    def _engine(self, pool_size: int, **options: Any) -> Engine:
+    def _engine(self, pool_size: int, pool_timeout: float = 30, **options: Any) -> Engine:
         # What was bound to a statement is in no error message: it holds addresses and digests, and errors are logged.
         return create_engine(
-            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, hide_parameters=True, **options
+            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=pool_timeout, hide_parameters=True, **options
         )
 
-    def _sqlite(self, pool_size: int, begin: str) -> Engine:
-        engine = self._engine(pool_size, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS})
+    def _sqlite(self, pool_size: int, begin: str, wait: float = _BUSY_SECONDS) -> Engine:
+        """`wait` is how many seconds to wait for somebody else's transaction. Without any, nor for a connection."""
+        driver = {"check_same_thread": False, "timeout": wait}
+        engine = self._engine(pool_size, pool_timeout=30 if wait else 0, connect_args=driver)
         read_only = begin == "BEGIN"
 
         def connected(connection: Any, _: object) -> None:
             # The driver's own transaction handling begins too late to be IMMEDIATE: switch it off and begin here.
             connection.isolation_level = None
-            _use_wal(connection)
+            _use_wal(connection, wait)
             for pragma in (*SQLITE_PRAGMAS, f"query_only={int(read_only)}"):
                 connection.execute(f"PRAGMA {pragma}")
 
@@ -113,16 +144,73 @@ class _Reading(Session):
     def __init__(self, connection: Connection) -> None:
         # A row that was read can be looked at after the end, too.
         super().__init__(connection, expire_on_commit=False, join_transaction_mode="control_fully")
-        self.info[_ONE_MOMENT] = True
+        self.info[_ONLY_READS] = True
         self._its_own = connection
 
     def connection(self, *_: Any, **__: Any) -> Connection:
         return self._its_own
 
 
-def sees_one_moment(session: Session) -> bool:
-    """Whether what it has read once it would read again."""
-    return _ONE_MOMENT in session.info
+class Glance:
+    """A connection without a transaction, lent for a few questions.
+
+    It has what such reads need of a session, which takes longer to make than a look-up takes: prepared questions go to
+    the driver's own cursor, and others by SQLAlchemy.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.info: dict[str, Any] = {_ONLY_READS: True}
+        self.dialect = engine.dialect
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._lent: PoolProxiedConnection | None
+        try:
+            self._lent = engine.raw_connection()
+        except self.dialect.loaded_dbapi.Error as error:
+            raise told(error, self.dialect) from error
+
+    def connection(self) -> Connection:
+        """For a question that is not prepared.
+
+        Raises:
+            ResourceClosedError: it has ended.
+        """
+        lent = self.driver()
+        if self._connection is None:
+            self._connection = Connection(self._engine, lent)
+        return self._connection
+
+    def driver(self) -> PoolProxiedConnection:
+        """For one that is.
+
+        Raises:
+            ResourceClosedError: it has ended.
+        """
+        if self._lent is None:
+            raise ResourceClosedError("What was read has ended.")
+        return self._lent
+
+    def close(self) -> None:
+        lent, self._lent = self._lent, None
+        if self._connection is not None:
+            self._connection.close()
+        elif lent is not None:
+            lent.close()
+
+
+Reader = Session | Glance
+"""Of whom columns can be asked."""
+
+
+def only_reads(reader: Reader) -> bool:
+    """Whether nothing is changed through it, so that what it has read once need not be read again."""
+    return _ONLY_READS in reader.info
+
+
+def told(error: Exception, dialect: Dialect, statement: str | None = None) -> StatementError:
+    """An error of the driver as SQLAlchemy tells it, without what was asked for."""
+    base = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(statement, None, error, base, hide_parameters=True, dialect=dialect)
 
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
@@ -133,9 +221,9 @@ def _execute(cursor: Any, statement: str, parameters: Any, context: Any = None) 
     cursor.execute(statement, parameters)
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection, wait: float) -> None:
     """Change to the write-ahead log. SQLite refuses that at once, and does not wait, while others open a new file too."""
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + wait
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

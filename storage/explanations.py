@@ -3,14 +3,17 @@
 The statements are made once: making one takes longer than running it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Integer, Select, bindparam, func, literal, literal_column, select, union_all
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from rekomi_mcp.storage.codes import LIVE
+from rekomi_mcp.storage.engine import Reader
+from rekomi_mcp.storage.prepared import Prepared
 from rekomi_mcp.storage.tables import (
     AffiliateCodeRow,
     AffiliateRow,
@@ -21,8 +24,6 @@ from rekomi_mcp.storage.tables import (
     SalePaymentRow,
     SaleRow,
 )
-
-Query = Select[*tuple[Any, ...]]
 
 
 class SaleView(NamedTuple):
@@ -95,7 +96,7 @@ _LIMIT = literal_column(str(MOST_SALES + 1), Integer)
 _NAME = func.coalesce(func.nullif(AffiliateRow.full_name, ""), AffiliateRow.email)
 _OWNER: BindParameter[str] = bindparam("organization_id")
 _WANTED: BindParameter[str] = bindparam("wanted")
-_SALES: Query = (
+_SALES: Select[*tuple[Any, ...]] = (
     select(
         col(SaleRow.source),
         col(SaleRow.source_id),
@@ -123,42 +124,41 @@ _SALES: Query = (
     .outerjoin(AffiliateRow, col(AffiliateRow.id) == ConversionRow.affiliate_id)
 )
 _NEWEST = _SALES.order_by(col(SaleRow.occurred_at).desc(), col(SaleRow.id).desc()).limit(_LIMIT)
-_BY_CONVERSION = _SALES.where(col(ConversionRow.organization_id) == _OWNER, col(ConversionRow.id) == _WANTED)
-_BY_SOURCE_ID = _SALES.where(
-    col(SaleRow.organization_id) == _OWNER,
-    # Each by itself: a tuple would be written into the statement anew at every call.
-    col(SaleRow.source).in_([literal(source) for source in ("invoice", "checkout_session", "server")]),
-    col(SaleRow.source_id) == _WANTED,
+_BY_CONVERSION = Prepared(
+    _SALES.where(col(ConversionRow.organization_id) == _OWNER, col(ConversionRow.id) == _WANTED), SaleView._make
 )
-_BY_PAYMENT = _SALES.join(
-    SalePaymentRow,
-    (col(SalePaymentRow.organization_id) == SaleRow.organization_id)
-    & (col(SalePaymentRow.source) == SaleRow.source)
-    & (col(SalePaymentRow.source_id) == SaleRow.source_id),
-).where(
-    col(SaleRow.organization_id) == _OWNER,
-    col(SalePaymentRow.organization_id) == _OWNER,
-    col(SalePaymentRow.payment_id) == _WANTED,
+_BY_SOURCE_ID = Prepared(
+    _SALES.where(
+        col(SaleRow.organization_id) == _OWNER,
+        # Each by itself: a tuple would be written into the statement anew at every call.
+        col(SaleRow.source).in_([literal(source) for source in ("invoice", "checkout_session", "server")]),
+        col(SaleRow.source_id) == _WANTED,
+    ),
+    SaleView._make,
 )
-_OF_EMAIL = _NEWEST.where(col(SaleRow.organization_id) == _OWNER, col(SaleRow.email_key) == _WANTED)
+_BY_PAYMENT = Prepared(
+    _SALES.join(
+        SalePaymentRow,
+        (col(SalePaymentRow.organization_id) == SaleRow.organization_id)
+        & (col(SalePaymentRow.source) == SaleRow.source)
+        & (col(SalePaymentRow.source_id) == SaleRow.source_id),
+    ).where(
+        col(SaleRow.organization_id) == _OWNER,
+        col(SalePaymentRow.organization_id) == _OWNER,
+        col(SalePaymentRow.payment_id) == _WANTED,
+    ),
+    SaleView._make,
+)
+_OF_EMAIL = Prepared(
+    _NEWEST.where(col(SaleRow.organization_id) == _OWNER, col(SaleRow.email_key) == _WANTED), SaleView._make
+)
 _CREDITED = (
     select(col(ConversionRow.sale_id))
     .where(col(ConversionRow.organization_id) == _OWNER, col(ConversionRow.code) == _WANTED)
     .order_by(col(ConversionRow.occurred_at).desc(), col(ConversionRow.id).desc())
     .limit(_LIMIT)
 )
-_LOST = (
-    select(col(SaleCodeRow.sale_id))
-    .where(
-        col(SaleCodeRow.organization_id) == _OWNER,
-        # By what Stripe calls them, and not by a join: of one code the newest are then the end of its part of the key.
-        col(SaleCodeRow.promotion_code_id).in_(bindparam("promotion_codes", expanding=True)),
-    )
-    .order_by(col(SaleCodeRow.sale_id).desc())
-    .limit(_LIMIT)
-)
-_OF_CODE = _NEWEST.where(col(SaleRow.id).in_(union_all(*(select(s.subquery().c.sale_id) for s in (_CREDITED, _LOST)))))
-_CODES: Query = (
+_CODES = Prepared(
     select(
         col(AffiliateCodeRow.code),
         col(AffiliateCodeRow.stripe_promotion_code_id),
@@ -174,77 +174,127 @@ _CODES: Query = (
     )
     .join(AffiliateRow, col(AffiliateRow.id) == AffiliateCodeRow.affiliate_id)
     .join(CampaignCouponRow, col(CampaignCouponRow.id) == AffiliateCodeRow.campaign_coupon_id)
-    .where(col(AffiliateCodeRow.organization_id) == _OWNER, col(AffiliateCodeRow.code) == _WANTED)
+    .where(col(AffiliateCodeRow.organization_id) == _OWNER, col(AffiliateCodeRow.code) == _WANTED),
+    CodeView._make,
 )
-_SIGNUPS: Query = (
+_SIGNUPS = Prepared(
     select(col(LeadRow.created_at), _NAME, col(LeadRow.id))
     .join(AffiliateRow, col(AffiliateRow.id) == LeadRow.affiliate_id)
-    .where(col(LeadRow.organization_id) == _OWNER, col(LeadRow.email_key) == _WANTED)
-)
-_WORDS = union_all(
-    select(col(AffiliateRow.id), _NAME.label("word")).where(
-        col(AffiliateRow.organization_id) == _OWNER, col(AffiliateRow.id).in_(bindparam("ids", expanding=True))
-    ),
-    select(col(AffiliateCodeRow.id), col(AffiliateCodeRow.code)).where(
-        col(AffiliateCodeRow.organization_id) == _OWNER, col(AffiliateCodeRow.id).in_(bindparam("ids", expanding=True))
-    ),
+    .where(col(LeadRow.organization_id) == _OWNER, col(LeadRow.email_key) == _WANTED),
+    SignupView._make,
 )
 
 
-def sale_of_conversion(session: Session, organization_id: str, conversion_id: str) -> SaleView | None:
-    return next(_sales(session, _BY_CONVERSION, organization_id, conversion_id), None)
+@lru_cache(maxsize=32)
+def _of_codes(number: int) -> Prepared[SaleView]:
+    """The newest sales with so many codes of one text."""
+    lost = (
+        select(col(SaleCodeRow.sale_id))
+        .where(
+            col(SaleCodeRow.organization_id) == _OWNER,
+            # By what Stripe calls them, and not by a join: of one code the newest are then the end of its part of the key.
+            col(SaleCodeRow.promotion_code_id).in_(_each(number)),
+        )
+        .order_by(col(SaleCodeRow.sale_id).desc())
+        .limit(_LIMIT)
+    )
+    found = union_all(*(select(query.subquery().c.sale_id) for query in (_CREDITED, lost)))
+    return Prepared(_NEWEST.where(col(SaleRow.id).in_(found)), SaleView._make)
 
 
-def sales_by_source_id(session: Session, organization_id: str, source_id: str) -> list[SaleView]:
+@lru_cache(maxsize=32)
+def _words(number: int) -> Prepared[Sequence[str]]:
+    """The ids and names of so many affiliates and codes."""
+    names = select(col(AffiliateRow.id), _NAME).where(
+        col(AffiliateRow.organization_id) == _OWNER, col(AffiliateRow.id).in_(_each(number))
+    )
+    texts = select(col(AffiliateCodeRow.id), col(AffiliateCodeRow.code)).where(
+        col(AffiliateCodeRow.organization_id) == _OWNER, col(AffiliateCodeRow.id).in_(_each(number))
+    )
+    return Prepared(union_all(names, texts), tuple)
+
+
+@lru_cache(maxsize=32)
+def _of_promotion_codes(number: int) -> Prepared[Sequence[str]]:
+    """So many promotion codes that are somebody's, by their ids in Stripe, and their texts."""
+    query: Select[*tuple[Any, ...]] = select(
+        col(AffiliateCodeRow.stripe_promotion_code_id), col(AffiliateCodeRow.code)
+    ).where(
+        col(AffiliateCodeRow.organization_id) == _OWNER,
+        col(AffiliateCodeRow.stripe_promotion_code_id).in_(_each(number)),
+    )
+    return Prepared(query, tuple)
+
+
+def _each(number: int) -> list[BindParameter[str]]:
+    return [bindparam(name) for name in _named([""] * number)]
+
+
+def _named(values: Sequence[str]) -> dict[str, str]:
+    """Values of which a statement wants each under a name of its own."""
+    return {f"wanted_{place}": value for place, value in enumerate(values)}
+
+
+def sale_of_conversion(reader: Reader, organization_id: str, conversion_id: str) -> SaleView | None:
+    return _BY_CONVERSION.first(reader, _asked(organization_id, conversion_id))
+
+
+def sales_by_source_id(reader: Reader, organization_id: str, source_id: str) -> list[SaleView]:
     """By the id of the sale itself, or of what paid it: a payment, a charge, the checkout of an invoice.
 
     One payment may have paid several; a checkout that is one sale with an invoice comes after it.
     """
-    found = list(_sales(session, _BY_SOURCE_ID, organization_id, source_id))
+    asked = _asked(organization_id, source_id)
+    found = _BY_SOURCE_ID.rows(reader, asked)
     if found:
         return found[:1]
-    paid = _sales(session, _BY_PAYMENT, organization_id, source_id)
+    paid = _BY_PAYMENT.rows(reader, asked)
     return sorted(paid, key=lambda sale: (sale.double_of is None, sale.occurred_at, sale.source_id), reverse=True)
 
 
-def sales_of_email(session: Session, organization_id: str, email_key: str) -> list[SaleView]:
+def sales_of_email(reader: Reader, organization_id: str, email_key: str) -> list[SaleView]:
     """The newest sales to an address, in lower case."""
-    return list(_sales(session, _OF_EMAIL, organization_id, email_key))
+    return _OF_EMAIL.rows(reader, _asked(organization_id, email_key))
 
 
-def sales_of_codes(session: Session, organization_id: str, found: Collection[CodeView]) -> list[SaleView]:
+def sales_of_codes(reader: Reader, organization_id: str, found: Collection[CodeView]) -> list[SaleView]:
     """The newest sales with these codes of one text: those they were credited by, and those where they lost."""
-    values = {
-        "organization_id": organization_id,
-        "wanted": next(view.code for view in found),
-        "promotion_codes": [view.promotion_code_id for view in found if view.promotion_code_id is not None],
-    }
-    return [SaleView._make(row) for row in session.connection().execute(_OF_CODE, values)]
+    # A code that is still being made has no id in Stripe; a list of none would be another statement, and "" is no id.
+    promotion_codes = [view.promotion_code_id for view in found if view.promotion_code_id is not None] or [""]
+    asked = _asked(organization_id, next(view.code for view in found)) | _named(promotion_codes)
+    return _of_codes(len(promotion_codes)).rows(reader, asked)
 
 
-def codes(session: Session, organization_id: str, code: str) -> list[CodeView]:
+def codes(reader: Reader, organization_id: str, code: str) -> list[CodeView]:
     """Every code that has or had this text, the live one first, then the newest."""
-    found = map(CodeView._make, _rows(session, _CODES, organization_id, code))
+    found = _CODES.rows(reader, _asked(organization_id, code))
     return sorted(found, key=lambda view: (view.status in LIVE, view.created_at), reverse=True)
 
 
-def signups(session: Session, organization_id: str, email_key: str) -> list[SignupView]:
+def signups(reader: Reader, organization_id: str, email_key: str) -> list[SignupView]:
     """Leads with an address, in lower case, oldest first."""
     # Sorted here: to get them in order a database may walk all leads by time instead.
-    return sorted(map(SignupView._make, _rows(session, _SIGNUPS, organization_id, email_key)))
+    return sorted(_SIGNUPS.rows(reader, _asked(organization_id, email_key)))
 
 
-def words(session: Session, organization_id: str, ids: Collection[str]) -> dict[str, str]:
+def words(reader: Reader, organization_id: str, ids: Collection[str]) -> dict[str, str]:
     """What to call these affiliates and codes, by id: the name, or the e-mail address when there is none; the text."""
+    return _texts(reader, _words, organization_id, ids)
+
+
+def texts_of_codes(reader: Reader, organization_id: str, promotion_code_ids: Collection[str]) -> dict[str, str]:
+    """The texts of those promotion codes that are or were an affiliate's, by their ids in Stripe."""
+    return _texts(reader, _of_promotion_codes, organization_id, promotion_code_ids)
+
+
+def _texts(
+    reader: Reader, query: Callable[[int], Prepared[Sequence[str]]], organization_id: str, ids: Collection[str]
+) -> dict[str, str]:
     if not ids:
         return {}
-    values = {"organization_id": organization_id, "ids": list(ids)}
-    return {row.id: row.word for row in session.connection().execute(_WORDS, values)}
+    asked = {"organization_id": organization_id} | _named(list(ids))
+    return {row[0]: row[1] for row in query(len(ids)).rows(reader, asked)}
 
 
-def _sales(session: Session, query: Query, organization_id: str, wanted: str) -> Iterator[SaleView]:
-    return map(SaleView._make, _rows(session, query, organization_id, wanted))
-
-
-def _rows(session: Session, query: Query, organization_id: str, wanted: str) -> Sequence[Any]:
-    return session.connection().execute(query, {"organization_id": organization_id, "wanted": wanted}).all()
+def _asked(organization_id: str, wanted: str) -> dict[str, str]:
+    return {"organization_id": organization_id, "wanted": wanted}

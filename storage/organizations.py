@@ -10,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from rekomi_mcp.domain.access import Plan, Standing, SubscriptionStatus
-from rekomi_mcp.storage.engine import sees_one_moment
+from rekomi_mcp.storage.engine import Reader, only_reads
 from rekomi_mcp.storage.rows import add_missing
 from rekomi_mcp.storage.tables import AffiliateRow, DeploymentRow, OrganizationRow, ProgramRow
 
@@ -42,21 +42,32 @@ class OrganizationView(Protocol):
 
 COLUMNS = tuple(inspect(OrganizationRow).columns)
 """What an OrganizationView shows."""
-_GET = select_columns(*COLUMNS).where(col(OrganizationRow.id) == bindparam("id"))
+_VIEWS = select_columns(*COLUMNS)
+_GET = _VIEWS.where(col(OrganizationRow.id) == bindparam("id"))
 _REMEMBERED = "organization"
 
 
-def get(session: Session, organization_id: str) -> OrganizationView | None:
-    known: OrganizationView | None = session.info.get(_REMEMBERED)
+def get(reader: Reader, organization_id: str) -> OrganizationView | None:
+    known: OrganizationView | None = reader.info.get(_REMEMBERED)
     if known is not None and known.id == organization_id:
         return known
-    return cast(OrganizationView | None, session.connection().execute(_GET, {"id": organization_id}).first())
+    return cast(OrganizationView | None, reader.connection().execute(_GET, {"id": organization_id}).first())
 
 
-def remember(session: Session, row: OrganizationRow | OrganizationView) -> None:
-    """Answer this row when the organization is asked for: a session that sees one moment would read the same again."""
-    if sees_one_moment(session):
-        session.info[_REMEMBERED] = row
+def remember(reader: Reader, row: OrganizationView) -> None:
+    """Answer this row when the organization is asked for, unless it may be changed in between."""
+    if only_reads(reader):
+        reader.info[_REMEMBERED] = row
+
+
+def view_by_slug(reader: Reader, slug: str) -> OrganizationView | None:
+    wanted = _VIEWS.where(col(OrganizationRow.slug) == slug)
+    return cast(OrganizationView | None, reader.connection().execute(wanted).first())
+
+
+def views(reader: Reader) -> Sequence[OrganizationView]:
+    """All organizations, for the operator only."""
+    return cast(Sequence[OrganizationView], reader.connection().execute(_VIEWS).all())
 
 
 def by_slug(session: Session, slug: str) -> OrganizationRow | None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from rekomi_mcp.storage.engine import Reader
 from rekomi_mcp.storage.rows import parts
 from rekomi_mcp.storage.tables import AffiliateCodeRow, BindingRow, SubscriptionStartRow
 
@@ -56,13 +57,14 @@ def adopted(session: Session, organization_id: str, customer_ids: Iterable[str])
     return [row for ids in parts(customer_ids) for row in session.exec(query.where(customer_id.in_(ids)))]
 
 
-def code_adopted_since(session: Session, organization_id: str, customer_id: str, before: datetime) -> str | None:
+def code_adopted_since(reader: Reader, organization_id: str, customer_id: str, before: datetime) -> str | None:
     """The text of a code with which the customer had begun a subscription by then, where `adopted` answers one."""
     query = _adopted(select(AffiliateCodeRow.code).select_from(SubscriptionStartRow), organization_id)
     of_customer = query.where(
         SubscriptionStartRow.customer_id == customer_id, SubscriptionStartRow.occurred_at <= before
     )
-    return session.exec(of_customer.order_by(col(SubscriptionStartRow.occurred_at)).limit(1)).first()
+    first = of_customer.order_by(col(SubscriptionStartRow.occurred_at)).limit(1)
+    return reader.connection().execute(first).scalar()
 
 
 def _adopted(query: SelectOfScalar[T], organization_id: str) -> SelectOfScalar[T]:

@@ -158,6 +158,7 @@ GET_ORGANIZATION = Operation(
     scope=Scope.READ,
     gate=ALWAYS,
     asks_nothing=True,
+    brief=True,
 )
 
 GET_BILLING_STATE = Operation(
@@ -187,4 +188,5 @@ WHOAMI = Operation(
     scope=Scope.READ,
     gate=ALWAYS,
     asks_nothing=True,
+    brief=True,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, Credential, SignedCall, scope_or_role_refusal
@@ -22,7 +22,10 @@ from rekomi_mcp.pipeline.signatures import identify_signed
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from rekomi_mcp.storage.engine import Store
+    from rekomi_mcp.storage.engine import Reader, Store
+
+Looking = Callable[[], AbstractContextManager["Reader"]]
+"""Opens what is asked without a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Deployment:
 
     open_store: Callable[[], Store]
     """Answers the store, opened the first time it is asked for."""
+    opened_store: Callable[[], Store | None]
+    """Answers the store if it is open."""
     catalogue: Catalogue
     stripe: Any
     """The Stripe gateway: `account(id)` answers what a three-step operation calls."""
@@ -58,20 +63,28 @@ class Gatekeeper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
-    def looking(self, credential: Credential) -> AbstractContextManager[Session]:
-        """A session without a transaction, in which to find out who is calling: a signature alone takes a transaction."""
+    def looking(self, credential: Credential) -> AbstractContextManager[Reader]:
+        """Without a transaction, to find out who is calling: a signature alone takes one."""
         store = self._deployment.open_store()
         return store.reading() if isinstance(credential, SignedCall) else store.glancing()
 
-    def admit(self, session: Session, call: Call) -> Admission:
+    def at_once(self, credential: Credential) -> Looking | None:
+        """How to look from the event loop; None where that would wait: for PostgreSQL, for the store to be opened, for the
+        transaction a signature takes. Where it would wait after all, looking raises BusyError."""
+        store = self._deployment.opened_store()
+        if store is None or not store.is_sqlite or isinstance(credential, SignedCall):
+            return None
+        return store.glancing_at_once
+
+    def admit(self, session: Reader, call: Call) -> Admission:
         """identify -> rate limit"""
         now = self._deployment.clock()
         caller = self.identify(session, call.credential, now)
         return Admission(caller, now, self._deployment.rate_limiter.admit(caller))
 
-    def identify(self, session: Session, credential: Credential, now: datetime) -> Caller:
+    def identify(self, session: Reader, credential: Credential, now: datetime) -> Caller:
         if isinstance(credential, SignedCall):
-            return identify_signed(session, credential, self._deployment.vault, now)
+            return identify_signed(cast("Session", session), credential, self._deployment.vault, now)
         return storage.identity.identify(session, credential, now)
 
     def check(self, admission: Admission, call: Call) -> Input:
@@ -83,10 +96,11 @@ class Gatekeeper:
             raise refusal
         return parse_arguments(operation, call.arguments, call.also_takes)
 
-    def context(self, session: Session, admission: Admission) -> Context:
+    def context(self, session: Reader, admission: Admission) -> Context:
         deployment = self._deployment
         return Context(
-            session,
+            # Of a brief operation a glance: see `Context`.
+            cast("Session", session),
             admission.caller,
             admission.now,
             deployment.mode,

@@ -17,6 +17,7 @@ MAX_NAME_LENGTH = 60
 MAX_DEPTH = 8
 MAX_ITEMS = 1000
 """No argument comes near these; what is beyond them is not worth a look at each item."""
+MOST_PLAIN, LONGEST_PLAIN = 20, 1000
 _REFUSAL_OF_TYPE = {"unsupported_currency": UnsupportedCurrency}
 
 
@@ -41,6 +42,15 @@ def parse_arguments(
         return operation.input.model_validate(arguments)
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False, include_input=False)[0]) from None
+
+
+def are_plain(arguments: Mapping[str, Any] | Input) -> bool:
+    """Whether they are read in no time: a few numbers and short texts."""
+    return isinstance(arguments, Input) or (len(arguments) <= MOST_PLAIN and all(map(_is_plain, arguments.values())))
+
+
+def _is_plain(value: object) -> bool:
+    return len(value) <= LONGEST_PLAIN if isinstance(value, str) else value is None or isinstance(value, int | float)
 
 
 def _refuse_unstorable(value: object, field: str, depth: int = 0) -> None:

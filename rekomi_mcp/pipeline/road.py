@@ -1,6 +1,6 @@
 """Walk the road: admit a caller, run the operation in its transaction, remember and audit what it did.
 
-A read runs in one read-only transaction, unless it need not see one moment; a write in one writing transaction, after the
+A read runs in one read-only transaction, or, if it is brief, in none; a write in one writing transaction, after the
 gates, and an organization's writes run one after the other: what a handler has read stays true until it commits. A refusal
 of a write rolls everything back and leaves one audit line. (A caller that was not identified has no organization to write
 it to, and one over its rate limit would only fill the log.)
@@ -17,14 +17,15 @@ import rekomi_mcp.storage as storage
 from rekomi_mcp.domain.access import Caller, Credential
 from rekomi_mcp.domain.errors import Refusal
 from rekomi_mcp.pipeline import trail
-from rekomi_mcp.pipeline.admission import Admission, Deployment, Gatekeeper
+from rekomi_mcp.pipeline.admission import Admission, Deployment, Gatekeeper, Looking
+from rekomi_mcp.pipeline.arguments import are_plain
 from rekomi_mcp.pipeline.calls import Answer, Call
 from rekomi_mcp.pipeline.inquiries import InquiryRunner
 from rekomi_mcp.pipeline.replay import first_answer, key_of
 from rekomi_mcp.pipeline.three_steps import ThreeStepRunner
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
+    from rekomi_mcp.storage.engine import Reader
 
 T = TypeVar("T")
 
@@ -52,6 +53,8 @@ class Pipeline:
             return await self._three_steps.execute(call)
         if call.operation.inquiry is not None:
             return await self._inquiries.execute(call)
+        if call.operation.brief:
+            return await self._look(call)
         run = self._read if call.operation.reads else self._write
         return await self._in_thread(lambda: run(call))
 
@@ -61,7 +64,7 @@ class Pipeline:
         Raises:
             Unauthenticated: the credential does not hold.
         """
-        return await self._in_thread(lambda: self._identify(credential))
+        return await self._briefly(credential, lambda looking: self._identify(credential, looking))
 
     async def sweep_outbound(self, limit: int = 20) -> int:
         """Finish writes to Stripe that a crash or a timeout left behind; answers how many were taken up."""
@@ -70,21 +73,39 @@ class Pipeline:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._threads)
 
-    def _identify(self, credential: Credential) -> Caller:
-        with self._gatekeeper.looking(credential) as session:
+    async def _briefly(self, credential: Credential, look: Callable[[Looking], T], is_short: bool = True) -> T:
+        """Do what takes a few look-ups by key at once where the database is a file of ours, and else in a thread."""
+        if is_short and (at_once := self._gatekeeper.at_once(credential)) is not None:
+            try:
+                return look(at_once)
+            except storage.engine.BusyError:
+                pass  # a thread may wait
+        return await self._in_thread(lambda: look(lambda: self._gatekeeper.looking(credential)))
+
+    def _identify(self, credential: Credential, looking: Looking) -> Caller:
+        with looking() as session:
             return self._gatekeeper.identify(session, credential, self._deployment.clock())
 
-    def _read(self, call: Call) -> Answer:
-        gatekeeper, operation = self._gatekeeper, call.operation
-        if operation.asks_nothing:
-            with gatekeeper.looking(call.credential) as session:
-                admission = gatekeeper.admit(session, call)
-            return self._answer(session, admission, call)
-        reading = self._deployment.open_store().reading
-        with reading() if operation.one_moment else gatekeeper.looking(call.credential) as session:
-            return self._answer(session, gatekeeper.admit(session, call), call)
+    async def _look(self, call: Call) -> Answer:
+        """A brief read. Where it must be begun again, its caller was admitted, and counted, before."""
+        admission: Admission | None = None
 
-    def _answer(self, session: Session, admission: Admission, call: Call) -> Answer:
+        def look(looking: Looking) -> Answer:
+            nonlocal admission
+            with looking() as session:
+                admission = admission or self._gatekeeper.admit(session, call)
+                if not call.operation.asks_nothing:
+                    return self._answer(session, admission, call)
+            return self._answer(session, admission, call)
+
+        # Megabytes that make no sense would hold up everybody while they are looked at.
+        return await self._briefly(call.credential, look, is_short=are_plain(call.arguments))
+
+    def _read(self, call: Call) -> Answer:
+        with self._deployment.open_store().reading() as session:
+            return self._answer(session, self._gatekeeper.admit(session, call), call)
+
+    def _answer(self, session: Reader, admission: Admission, call: Call) -> Answer:
         """What a read answers to a caller who was admitted."""
         handler = call.operation.handler
         assert handler is not None

@@ -1,8 +1,8 @@
 """Tool calls through the whole pipeline, in memory, against a bare SDK server that answers the same bytes.
 
-Where both ask the database there are two floors. The SQL in a worker thread is like beside like: there ours runs, and there
-the SDK runs a tool that is a plain function. The SQL on the event loop is the shortest way there is, and stops every other
-call meanwhile; ours is held to the same bound against it.
+Where both ask the database there are two floors. The SQL on the event loop is the shortest way there is; of ours, brief
+reads of SQLite go it too. The SQL in a worker thread is where the SDK runs a tool that is a plain function, and where all
+else of ours runs. Ours is held to the same bound against either.
 """
 
 from __future__ import annotations

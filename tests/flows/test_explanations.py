@@ -57,6 +57,29 @@ async def test_a_code_tells_whose_it_is_and_explains_its_newest_sale(shop: Shop)
     assert f"The code SARAH20 of Sarah Lee ended on {shop.app.clock():%Y-%m-%d}." in ended["explanation"]
 
 
+async def test_a_code_that_is_still_being_made_in_stripe_is_told_as_that(shop: Shop) -> None:
+    deal = await shop.sign()
+    with shop.app.open_store().writing() as session:
+        code = session.get_one(AffiliateCodeRow, deal.code)
+        code.status, code.stripe_promotion_code_id = "Pending", None
+    told = await shop.do("explain_attribution", code="SARAH20")
+    assert told["explanation"].startswith("The code SARAH20 of Sarah Lee is being made in Stripe. No sale with it")
+
+
+async def test_a_text_that_was_given_away_twice_is_told_with_the_sales_of_both(shop: Shop) -> None:
+    first = await shop.sign("SARAH20")
+    sold = await shop.sell(code="SARAH20", email="kim@example.com")
+    await shop.do("deactivate_affiliate_code", codeId=first.code)
+    await shop.sign("SARAH20", name="Tom Ray", program=first.program)
+    shop.customers.advance(days=1)
+    again = await shop.sell(code="SARAH20", email="lou@example.com")
+    told = await shop.do("explain_attribution", code="SARAH20")
+    assert (told["sourceId"], told["affiliateName"]) == (again["session"], "Tom Ray")
+    assert [row["sourceId"] for row in told["otherSales"]] == [sold["session"]]
+    assert "of Tom Ray is live" in told["explanation"]
+    assert "of Sarah Lee ended on" in told["explanation"]
+
+
 async def test_a_code_that_lost_is_told_with_the_sale_it_lost(shop: Shop) -> None:
     sarah = await shop.sign("SARAH20")
     await shop.sign("TOM20", name="Tom Ray", program=sarah.program)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
@@ -15,17 +17,17 @@ import pytest
 from sqlalchemy import func, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ResourceClosedError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from rekomi_mcp.storage import engine
-from rekomi_mcp.storage.engine import Store
+from rekomi_mcp.storage.engine import BusyError, Reader, Store
 from rekomi_mcp.storage.tables import PollCursorRow
 from tests.storage.support import at
 from tests.support.databases import SQLITE_AS_SHIPPED
 
 
-def cursors(session: Session) -> int:
-    return session.exec(select(func.count()).select_from(PollCursorRow)).one()
+def cursors(reader: Reader) -> int:
+    return reader.connection().execute(select(func.count()).select_from(PollCursorRow)).scalar_one()
 
 
 def add_cursor(store: Store, account: str) -> None:
@@ -53,8 +55,11 @@ def test_a_reading_connection_cannot_change_anything_by_plain_sql(store: Store, 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM poll_cursor", "DROP TABLE poll_cursor", "CREATE TABLE t (x int)"])
 def test_a_glancing_connection_cannot_change_anything_by_plain_sql(store: Store, statement: str) -> None:
-    with store.glancing() as session, pytest.raises(SQLAlchemyError, match=r"read-only|readonly"):
-        session.connection().execute(text(statement))
+    kinds = (Store.glancing, Store.glancing_at_once) if store.is_sqlite else (Store.glancing,)
+    for kind in kinds:
+        with pytest.raises((SQLAlchemyError, BusyError)) as refused, kind(store) as session:
+            session.connection().execute(text(statement))
+        assert re.search("read-only|readonly", str(refused.value.__cause__ or refused.value))
 
 
 def test_a_reading_session_sees_one_moment(store: Store) -> None:
@@ -94,21 +99,21 @@ def test_what_postgresql_has_prepared_outlives_a_reading_transaction(store: Stor
     assert any("poll_cursor" in statement for statement in prepared)
 
 
-def begun(session: Session) -> tuple[str, str, bool]:
+def begun(session: Reader) -> tuple[str, str, bool]:
     """How a transaction on PostgreSQL was begun: isolation, whether it is read-only, and whether there is none."""
     query = text("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
     isolation, read_only = session.connection().execute(query).one()
     return str(isolation), str(read_only), bool(dbapi(session).autocommit)
 
 
-def dbapi(session: Session) -> Any:
+def dbapi(session: Reader) -> Any:
     """The driver's connection."""
     return session.connection().connection.dbapi_connection
 
 
-Kind = Callable[[Store], AbstractContextManager[Session]]
+Kind = Callable[[Store], AbstractContextManager[Reader]]
 KINDS: tuple[Kind, ...] = (Store.reading, Store.glancing, Store.writing)
-ENDS: tuple[Callable[[Session], object], ...] = (
+ENDS: tuple[Callable[[Reader], object], ...] = (
     lambda session: cursors(session),
     lambda session: session.connection().execute(text("SELECT nothing FROM nowhere")),
     lambda session: int("an accident"),
@@ -118,7 +123,7 @@ ENDS: tuple[Callable[[Session], object], ...] = (
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ENDS, ids=["well", "by the database", "by an accident"])
 def test_a_connection_keeps_nothing_of_what_it_was_lent_for(
-    store: Store, kind: Kind, end: Callable[[Session], object]
+    store: Store, kind: Kind, end: Callable[[Reader], object]
 ) -> None:
     """However that ended: the next to have it reads and writes as if it were new, and nothing is left open."""
     for _ in range(3):
@@ -140,7 +145,8 @@ def test_a_connection_keeps_nothing_of_what_it_was_lent_for(
 
 def left_open(store: Store) -> list[str]:
     """Connections that were not given back, or are still in a transaction."""
-    pools = {id(pool): pool for pool in (store.engine.pool, store._reader.pool)}.values()  # pyright: ignore[reportPrivateUsage]
+    engines = [store.engine, store._reader, *([store._at_once] if store.is_sqlite else [])]  # pyright: ignore[reportPrivateUsage]
+    pools = {id(engine.pool): engine.pool for engine in engines}.values()
     found = [f"{pool.status()}" for pool in pools if cast(QueuePool, pool).checkedout()]
     with store.writing() as session:
         if not store.is_sqlite:
@@ -171,15 +177,33 @@ def test_a_writer_that_could_not_begin_is_given_back(store: Store) -> None:
     assert left_open(store) == []
 
 
+def test_a_glance_on_the_event_loop_waits_for_nobody(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'rekomi.db'}")
+    begun = time.monotonic()
+    with store.glancing_at_once() as glance:
+        assert glance.connection().execute(text("SELECT 1")).scalar() == 1
+        with pytest.raises(BusyError), store.glancing_at_once():
+            pytest.fail("there is one connection")
+    store.close()
+    with closing(sqlite3.connect(str(store.url.database), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("CREATE TABLE t (x int)")
+        with pytest.raises(BusyError), store.glancing_at_once() as glance:
+            glance.connection().execute(text("SELECT * FROM t"))
+    assert time.monotonic() - begun < 5
+    with store.glancing_at_once() as glance:
+        assert glance.connection().execute(text("SELECT * FROM t")).all() == []
+    store.close()
+
+
 def test_a_row_that_is_changed_while_reading_is_not_changed(store: Store) -> None:
     add_cursor(store, "self")
-    for kind in (Store.reading, Store.glancing):
-        with kind(store) as session:
-            session.get_one(PollCursorRow, "self").read_until = at(60)
-        with kind(store) as session:
-            session.get_one(PollCursorRow, "self").read_until = at(60)
-            with pytest.raises(SQLAlchemyError, match=r"read-only|readonly"):
-                cursors(session)
+    with store.reading() as session:
+        session.get_one(PollCursorRow, "self").read_until = at(60)
+    with store.reading() as session:
+        session.get_one(PollCursorRow, "self").read_until = at(60)
+        with pytest.raises(SQLAlchemyError, match=r"read-only|readonly"):
+            session.exec(select(PollCursorRow)).all()
     with store.reading() as session:
         assert session.get_one(PollCursorRow, "self").read_until == at(0)
 

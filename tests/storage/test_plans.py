@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from rekomi_mcp.domain.sales import (
     SubscriptionStarted,
 )
 from rekomi_mcp.operation import AnyOperation
-from rekomi_mcp.storage import server_sales, subscription_starts
+from rekomi_mcp.storage import prepared, server_sales, subscription_starts
 from rekomi_mcp.storage.tables import AffiliateCodeRow, OrganizationRow
 from rekomi_mcp.tools import CATALOGUE
 from tests.support.databases import copy_sqlite
@@ -57,11 +57,17 @@ def statements(app: App) -> Generator[list[Statement]]:
         if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
             sent.append((statement, parameters[0] if many else parameters))
 
+    def fetch(lent: Any, statement: str, values: Any) -> Sequence[Any]:
+        sent.append((statement, values))
+        return driver(lent, statement, values)
+
+    driver, prepared.fetch = prepared.fetch, fetch
     event.listen(Engine, "before_cursor_execute", keep)
     try:
         yield sent
     finally:
         event.remove(Engine, "before_cursor_execute", keep)
+        prepared.fetch = driver
 
 
 def steps(app: App, sent: list[Statement]) -> list[tuple[str, str]]:

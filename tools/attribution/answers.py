@@ -144,8 +144,8 @@ def _adopted(context: Context, sale: SaleView) -> list[str]:
     if sale.outcome != NO_CLAIM:
         return []
     promotion_codes = sale.decision["promotionCodeIds"]
-    found = storage.codes.by_promotion_codes(context.session, context.organization_id, promotion_codes)
-    return [found[each].code for each in promotion_codes if each in found]
+    found = storage.explanations.texts_of_codes(context.session, context.organization_id, promotion_codes)
+    return [found[each] for each in promotion_codes if each in found]
 
 
 def _begun_with(context: Context, sale: SaleView) -> str | None:

@@ -62,5 +62,5 @@ EXPLAIN_ATTRIBUTION = Operation(
     route=Route("GET", "/api/v1/attribution"),
     scope=Scope.READ,
     # What was decided is read by one statement, and the names it is told with do not change with it.
-    one_moment=False,
+    brief=True,
 )
