@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/outside/node_modules
+# Tests wait a third of their time for servers and processes of their own, so there is room for half as many again.
+WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench load docs outside inspector conformance tdqs fuzz browser installs audit clean
@@ -14,7 +16,7 @@ demo: $(VENV)/installed ## play an owner's story against a real server on the sa
 	@$(BIN)/rekomi-mcp demo
 
 test: $(VENV)/installed-dev ## run the tests, on SQLite and on a real PostgreSQL
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
 check: $(VENV)/installed-dev $(VENV)/typings ## lint, format and type checks
 	@$(BIN)/ruff check .
