@@ -211,9 +211,7 @@ def test_a_row_that_is_changed_while_reading_is_not_changed(store: Store) -> Non
 def test_all_but_those_in_flight_go_on_when_postgresql_drops_every_connection(store: Store) -> None:
     if store.is_sqlite:
         pytest.skip("SQLite has no server")
-    address = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with closing(psycopg.connect(address, autocommit=True)) as other:
-        other.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (pids(store),))
+    drop_every_connection(store)
     outcomes: list[bool] = []
     for _ in range(12):
         try:
@@ -223,6 +221,13 @@ def test_all_but_those_in_flight_go_on_when_postgresql_drops_every_connection(st
             outcomes.append(False)
     assert outcomes.count(False) == 1
     assert left_open(store) == []
+
+
+def drop_every_connection(store: Store) -> None:
+    """As PostgreSQL does when it is started anew."""
+    address = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with closing(psycopg.connect(address, autocommit=True)) as other:
+        other.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (pids(store),))
 
 
 def pids(store: Store) -> list[int]:

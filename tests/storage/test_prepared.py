@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
@@ -19,7 +19,7 @@ from rekomi_mcp.storage.engine import Glance, Reader, Store
 from rekomi_mcp.storage.prepared import Prepared
 from rekomi_mcp.storage.tables import PollCursorRow, SalePaymentRow, SaleRow
 from tests.storage.support import at
-from tests.storage.test_engine import add_cursor, left_open, pids
+from tests.storage.test_engine import add_cursor, drop_every_connection, left_open
 from tests.support.world import World
 
 ACCOUNTS: Prepared[tuple[str, Any]] = Prepared(
@@ -159,9 +159,7 @@ def test_a_value_that_the_driver_does_not_take_as_it_is_cannot_be_prepared(store
 def test_of_glances_one_fails_when_postgresql_drops_every_connection(store: Store) -> None:
     if store.is_sqlite:
         pytest.skip("SQLite has no server")
-    address = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with closing(psycopg.connect(address, autocommit=True)) as other:
-        other.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (pids(store),))
+    drop_every_connection(store)
     outcomes: list[bool] = []
     for _ in range(12):
         try:
