@@ -17,7 +17,8 @@ MAX_NAME_LENGTH = 60
 MAX_DEPTH = 8
 MAX_ITEMS = 1000
 """No argument comes near these; what is beyond them is not worth a look at each item."""
-MOST_PLAIN, LONGEST_PLAIN = 20, 1000
+MAX_PLAIN_ARGUMENTS, MAX_PLAIN_TEXT = 20, 1000
+"""How many arguments, of how many characters, the event loop may read. No brief operation takes as many or as long ones."""
 _REFUSAL_OF_TYPE = {"unsupported_currency": UnsupportedCurrency}
 
 
@@ -46,11 +47,15 @@ def parse_arguments(
 
 def are_plain(arguments: Mapping[str, Any] | Input) -> bool:
     """Whether they are read in no time: a few numbers and short texts."""
-    return isinstance(arguments, Input) or (len(arguments) <= MOST_PLAIN and all(map(_is_plain, arguments.values())))
+    if isinstance(arguments, Input):
+        return True
+    return len(arguments) <= MAX_PLAIN_ARGUMENTS and all(map(_is_plain, arguments.values()))
 
 
 def _is_plain(value: object) -> bool:
-    return len(value) <= LONGEST_PLAIN if isinstance(value, str) else value is None or isinstance(value, int | float)
+    if isinstance(value, str):
+        return len(value) <= MAX_PLAIN_TEXT
+    return value is None or isinstance(value, int | float)
 
 
 def _refuse_unstorable(value: object, field: str, depth: int = 0) -> None:
